@@ -1,0 +1,1 @@
+//! The one schema both planes share: YAML documents to a validated model

@@ -1,0 +1,1 @@
+//! A strict, sans-IO HTTP/1.1 codec

@@ -1,0 +1,1 @@
+//! Pure traffic policy: where a request goes, and what moves that

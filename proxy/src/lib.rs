@@ -1,0 +1,1 @@
+//! The data plane: the IO shell around the policy

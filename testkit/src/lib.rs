@@ -1,0 +1,1 @@
+//! What the tests start: ports, processes, real servers
