@@ -1,1 +1,6 @@
-//! Everything on one machine: origins with faults, users, a proxy and a live view
+//! Everything on one machine: origins with faults, users, a proxy and a live view.
+#![forbid(unsafe_code)]
+
+mod lifeline;
+pub mod origin;
+mod random;
