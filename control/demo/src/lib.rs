@@ -4,3 +4,4 @@
 mod lifeline;
 pub mod origin;
 mod random;
+pub mod users;

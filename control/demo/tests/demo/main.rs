@@ -1,0 +1,4 @@
+//! What the parts of the demo promise, over real sockets and processes.
+
+mod origin;
+mod users;
