@@ -46,6 +46,8 @@
 
 mod conditions;
 mod host;
+#[cfg(test)]
+mod naive;
 mod path;
 mod spec;
 #[cfg(test)]
