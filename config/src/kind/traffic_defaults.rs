@@ -1,0 +1,1 @@
+//! `TrafficDefaults`: one level of defaults below every `MultiClusterService`. At most one document.
