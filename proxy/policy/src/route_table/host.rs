@@ -52,18 +52,19 @@ impl HostPattern {
             (Exact(a), Exact(b)) => a == b,
             (Wildcard(a), Wildcard(b)) => a.ends_with(b.as_str()) || b.ends_with(a.as_str()),
             (Wildcard(suffix), Exact(name)) | (Exact(name), Wildcard(suffix)) => {
-                name.len() > suffix.len() && name.ends_with(suffix.as_str())
+                name.ends_with(suffix.as_str())
             }
         }
     }
 
     /// Orders patterns that match the same host: the greater is the more specific. For the choice
-    /// among the listeners of a port, which comes before that of a route.
-    pub fn specificity(&self) -> (usize, usize) {
+    /// among the listeners of a port, which comes before that of a route. (The characters alone
+    /// suffice, as a wildcard's suffix is always shorter than the name that it matches.)
+    pub fn specificity(&self) -> usize {
         match self {
-            HostPattern::Any => (0, 0),
-            HostPattern::Wildcard(suffix) => (0, suffix.len()),
-            HostPattern::Exact(name) => (name.len(), name.len()),
+            HostPattern::Any => 0,
+            HostPattern::Wildcard(suffix) => suffix.len(),
+            HostPattern::Exact(name) => name.len(),
         }
     }
 }

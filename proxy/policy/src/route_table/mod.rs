@@ -17,7 +17,9 @@
 //!
 //! `GRPCRoute` counts the characters of the service, then of the method, then headers. Written as
 //! paths ([`PathSpec::grpc`]) the list above gives that same order, as a request has only one
-//! service and one method.
+//! service and one method. The two kinds need no order between them: the specification has one of
+//! two routes refused that are of different kind and intersect at a listener, which is the caller's
+//! to see to.
 //!
 //! **A more specific hostname is preferred, it does not hide the others.** Where no rule of
 //! `a.example.com` matches the request, those of `*.example.com` are asked, then those of any host:
@@ -203,8 +205,8 @@ fn first(entries: &[Entry], request: &impl RequestView) -> Option<u32> {
 
 type ByteMap<T> = HashMap<Box<[u8]>, T, BuildHasherDefault<ByteHasher>>;
 
-/// XXH3, a fifth of the standard hash's time on short keys. That it has no secret does no harm: the
-/// keys are the operator's, a client only asks.
+/// XXH3, as the standard hash is slow on short keys. That it has no secret does no harm: the keys are
+/// the operator's, a client can only ask for them.
 #[derive(Default)]
 struct ByteHasher(u64);
 

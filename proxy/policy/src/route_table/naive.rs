@@ -130,10 +130,11 @@ fn conditions(names: &'static [&'static str]) -> impl Strategy<Value = Vec<(Stri
 
 fn path_spec() -> impl Strategy<Value = PathSpec> {
     prop_oneof![
-        select(&PATHS[..]).prop_map(|path| PathSpec::Exact(path.into())),
-        select(&PATHS[..]).prop_map(|path| PathSpec::Prefix(path.into())),
-        select(&PATTERNS[..]).prop_map(|(pattern, _)| PathSpec::Regex(pattern.into())),
-        select(vec!["a", "b"]).prop_map(|method| PathSpec::GrpcMethod(method.into())),
+        2 => Just(PathSpec::default()),
+        1 => select(&PATHS[..]).prop_map(|path| PathSpec::Exact(path.into())),
+        1 => select(&PATHS[..]).prop_map(|path| PathSpec::Prefix(path.into())),
+        1 => select(&PATTERNS[..]).prop_map(|(pattern, _)| PathSpec::Regex(pattern.into())),
+        1 => select(vec!["a", "b"]).prop_map(|method| PathSpec::GrpcMethod(method.into())),
     ]
 }
 
@@ -149,7 +150,8 @@ fn rules() -> impl Strategy<Value = Vec<(RuleSpec, u32)>> {
         2 => path_spec().prop_map(|path| vec![MatchSpec { path, ..MatchSpec::default() }]),
         4 => proptest::collection::vec(match_spec(), 1..4),
     ];
-    let rule = (subsequence(&HOSTNAMES[..], 0..=3), select(vec!["ns/a", "ns/b", "ns/c"]), 0_u64..3, matches);
+    let hostnames = prop_oneof![Just(Vec::new()), subsequence(&HOSTNAMES[..], 1..=3)];
+    let rule = (hostnames, select(vec!["ns/a", "ns/b", "ns/c"]), 0_u64..3, matches);
     proptest::collection::vec(rule, 0..12).prop_map(|rules| {
         let rules =
             rules.into_iter().enumerate().map(|(at, (hostnames, route, created, matches))| RuleSpec {

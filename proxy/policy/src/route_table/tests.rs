@@ -164,6 +164,8 @@ fn addresses_and_overlong_hosts_match_only_rules_for_every_host() {
     for host in ["[2001:db8::1]:8080", "[::1]", "127.0.0.1:80", long.as_str(), ""] {
         assert_eq!(table.find(&get(host, "/")), Some(1), "{host}");
     }
+    let cut = format!("{}.example.com.evil.org", "a".repeat(255 - ".example.com".len()));
+    assert_eq!(table.find(&get(&cut, "/")), Some(1), "a host is not cut off to one that matches");
     let longest = format!("{}.example.com", "a".repeat(255 - ".example.com".len()));
     assert_eq!(table.find(&get(&longest, "/")), Some(0));
 }
@@ -219,7 +221,9 @@ fn only_hosts_of_both_listener_and_route_are_accepted() {
 
     let unnamed = table(Some("*.wildcard.io"), [rule(&[], [])]);
     assert_eq!(unnamed.find(&get("a.WILDCARD.io", "/")), Some(0));
-    assert_eq!(unnamed.find(&get("wildcard.io", "/")), None);
+    for host in ["wildcard.io", ".wildcard.io", "xwildcard.io"] {
+        assert_eq!(unnamed.find(&get(host, "/")), None, "{host}");
+    }
 }
 
 #[test]
