@@ -145,7 +145,8 @@ const OTHERS: &str = "(others)";
 pub struct Ledger {
     clusters: Vec<String>,
     users: Vec<UserStats>,
-    away: u32,
+    /// By home.
+    away: Vec<u32>,
     outcomes: BTreeMap<Outcome, u64>,
     reasons: BTreeMap<String, u64>,
     by_cluster: Vec<u64>,
@@ -172,7 +173,7 @@ impl Ledger {
         let mut ledger = Ledger {
             clusters: Vec::new(),
             users: vec![UserStats::default(); users],
-            away: 0,
+            away: Vec::new(),
             outcomes: BTreeMap::new(),
             reasons: BTreeMap::new(),
             by_cluster: Vec::new(),
@@ -206,6 +207,7 @@ impl Ledger {
         let index = self.clusters.iter().position(|known| known == name).unwrap_or_else(|| {
             self.clusters.push(name.to_owned());
             self.by_cluster.push(0);
+            self.away.push(0);
             self.present_by_cluster.push(Tally::default());
             self.clusters.len() - 1
         });
@@ -242,17 +244,18 @@ impl Ledger {
         user.requests += 1;
         user.errors += u32::from(record.outcome.is_error());
         // An answer that was overtaken by a later request's says nothing about where the user is now.
-        if record.outcome.is_error() || record.cluster.is_none() || user.latest > Some(record.sent_at) {
+        let Some(cluster) = record.cluster else { return };
+        if record.outcome.is_error() || user.latest > Some(record.sent_at) {
             return;
         }
         let was_away = user.away();
         user.latest = Some(record.sent_at);
-        user.home = user.home.or(record.cluster);
+        let home = *user.home.get_or_insert(cluster);
         user.changes += u32::from(user.last.is_some() && user.last != record.cluster);
         user.last = record.cluster;
         match (was_away, user.away()) {
-            (false, true) => self.away += 1,
-            (true, false) => self.away -= 1,
+            (false, true) => self.away[usize::from(home)] += 1,
+            (true, false) => self.away[usize::from(home)] -= 1,
             _ => {}
         }
     }
@@ -268,7 +271,7 @@ impl Ledger {
                 all: self.present.seal(),
                 clusters: self.present_by_cluster.iter_mut().map(Tally::seal).collect(),
                 unsigned_errors: std::mem::take(&mut self.present_unsigned),
-                away: self.away,
+                away: self.away(),
             });
             self.now += 1;
         }
@@ -286,7 +289,12 @@ impl Ledger {
 
     /// How many users' latest good answer came from elsewhere than home.
     pub fn away(&self) -> u32 {
-        self.away
+        self.away.iter().sum()
+    }
+
+    /// The same for those whose home is this cluster.
+    pub fn away_from(&self, cluster: &str) -> u32 {
+        self.clusters.iter().position(|name| name == cluster).map_or(0, |index| self.away[index])
     }
 
     /// Requests that ended so far, and how many of them were errors.
@@ -308,7 +316,7 @@ impl Ledger {
             p999: self.total.quantile(0.999),
             max: self.total.max(),
             by_cluster: self.clusters.iter().cloned().zip(self.by_cluster).collect(),
-            away: self.away,
+            away: self.away.iter().sum(),
             clusters: self.clusters,
             users: self.users,
             seconds: self.seconds.into(),
@@ -405,7 +413,7 @@ mod tests {
         ledger.record(good(0, 0, 1, 0), None);
         ledger.record(good(1, 1, 1, 1), None);
         ledger.record(good(0, 100, 1, 1), None);
-        assert_eq!(ledger.away(), 1);
+        assert_eq!((ledger.away(), ledger.away_from("a"), ledger.away_from("b")), (1, 1, 0));
         ledger.record(good(0, 200, 1, 0), None);
         assert_eq!(ledger.away(), 0);
         let summary = ledger.summary();

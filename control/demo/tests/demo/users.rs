@@ -174,7 +174,7 @@ async fn users_who_are_moved_are_seen_to_move() {
     // A front that sends even users east at first and everybody west later.
     let addr = server(|number, head| {
         let moved = number >= 5;
-        Some(ok_from(if user_of(head) % 2 == 0 && !moved { "east" } else { "west" }))
+        Some(ok_from(if user_of(head).is_multiple_of(2) && !moved { "east" } else { "west" }))
     })
     .await;
     // One request at a time on one connection, so that the fifth is the fifth of all.
