@@ -62,7 +62,47 @@ pub enum Verdict {
 impl ServicePlan {
     /// Explains where `key` goes. Asks [`ServicePlan::next`] itself, so it cannot disagree with requests.
     pub fn explain(&self, key: KeyHash, view: &impl View, now: Tick) -> Explanation {
-        let _ = (key, view, now);
-        todo!()
+        let mut route = self.route(Some(key), 0);
+        let home = route.home;
+        let target = self.next(&mut route, view, now, 0);
+        let order = match self.clusters.is_empty() {
+            true => Vec::new(),
+            false => std::iter::once(home)
+                .chain(self.order(key, home))
+                .map(|c| self.explain_cluster(key, c, c == home, view))
+                .collect(),
+        };
+        Explanation {
+            key,
+            home: usize::from(home),
+            position: if self.clusters.is_empty() { 0.0 } else { self.position(key, home) },
+            order,
+            target,
+            cluster: target.and_then(|t| self.cluster_name(usize::from(t.cluster))).map(str::to_owned),
+            endpoint: target
+                .and_then(|t| self.endpoints(usize::from(t.cluster))?.address(t.endpoint as usize))
+                .map(str::to_owned),
+        }
+    }
+
+    fn explain_cluster(&self, key: KeyHash, c: u16, is_home: bool, view: &impl View) -> ClusterExplanation {
+        let cluster = &self.clusters[usize::from(c)];
+        let admission = view.admission(usize::from(c));
+        let verdict = match () {
+            () if is_home && self.stays(key, c, view) => Verdict::Stays,
+            () if is_home => Verdict::NotAdmitted,
+            () if self.counts(key, c, view) => Verdict::Counts,
+            () if admission < 1.0 => Verdict::PartlyAdmitted,
+            () => Verdict::NoRoom,
+        };
+        ClusterExplanation {
+            cluster: usize::from(c),
+            name: cluster.name.to_string(),
+            priority: cluster.priority,
+            admission,
+            spill_share: view.spill_share(usize::from(c)),
+            panic: view.panic(usize::from(c)),
+            verdict,
+        }
     }
 }

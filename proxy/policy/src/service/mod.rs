@@ -9,6 +9,7 @@
 //! [`ServicePlan`] is immutable and compiled once per configuration; what changes in between is read through
 //! [`View`]; what one request has been through is in its [`Route`].
 
+mod endpoint;
 mod explain;
 mod next;
 mod order;
