@@ -28,6 +28,7 @@ pub struct Event {
     /// Counts from 0 without gaps: a reader that remembers the last one misses none it could have.
     pub number: u64,
     /// Since the demo began.
+    #[serde(rename = "at_ms", serialize_with = "crate::users::millis")]
     pub at: Duration,
     /// Who speaks.
     pub voice: Voice,

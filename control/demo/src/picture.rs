@@ -9,13 +9,14 @@ use crate::{
     events::Event,
     proxy_view::ClusterView,
     stage::{EndpointState, Stage, fault_in_words},
-    users::{Ledger, Live, Slice},
+    users::{Ledger, Live, Slice, millis},
 };
 
 /// One moment of the demo.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Picture {
     /// Since the demo began.
+    #[serde(rename = "elapsed_ms", serialize_with = "millis")]
     pub elapsed: Duration,
     /// Where users go.
     pub gateway: SocketAddr,
@@ -95,8 +96,10 @@ pub struct Moment {
     /// Errors.
     pub errors: u32,
     /// Median latency.
+    #[serde(rename = "p50_ms", serialize_with = "millis")]
     pub p50: Duration,
     /// The latency that one in a hundred exceeds.
+    #[serde(rename = "p99_ms", serialize_with = "millis")]
     pub p99: Duration,
 }
 
@@ -195,7 +198,8 @@ pub fn short(latency: Duration) -> String {
     let us = latency.as_micros();
     match us {
         0 => "-".to_owned(),
-        1..10_000 => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
+        1..1_000 => format!("0.{:02} ms", us / 10),
+        1_000..10_000 => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
         10_000..1_000_000 => format!("{} ms", us / 1_000),
         _ => format!("{}.{} s", us / 1_000_000, us % 1_000_000 / 100_000),
     }
@@ -230,9 +234,14 @@ mod tests {
 
     #[test]
     fn numbers_are_short_and_readable() {
-        for (us, text) in
-            [(0, "-"), (640, "0.6 ms"), (9_999, "9.9 ms"), (812_000, "812 ms"), (2_050_000, "2.0 s")]
-        {
+        for (us, text) in [
+            (0, "-"),
+            (640, "0.64 ms"),
+            (5, "0.00 ms"),
+            (9_999, "9.9 ms"),
+            (812_000, "812 ms"),
+            (2_050_000, "2.0 s"),
+        ] {
             assert_eq!(short(Duration::from_micros(us)), text);
         }
         assert_eq!([grouped(7), grouped(1_000), grouped(1_234_567)], ["7", "1,000", "1,234,567"]);

@@ -83,7 +83,8 @@ impl ClusterView {
             let (Some(was), Some(is)) = (was, now.health.as_deref()) else { continue };
             if was != is {
                 let voice = if is == "healthy" { Voice::Better } else { Voice::Worse };
-                changes.push((voice, format!("{name} {address} is {is}")));
+                let port = address.rsplit_once(':').map_or(address.as_str(), |(_, port)| port);
+                changes.push((voice, format!("{name} :{port} is {is}")));
             }
         }
         if let (Some(was), Some(is)) = (&before.breaker, &self.breaker)
@@ -135,7 +136,7 @@ mod tests {
         assert_eq!(
             before.changes(&after),
             [
-                (Voice::Worse, "east 127.0.0.1:1 is ejected".to_owned()),
+                (Voice::Worse, "east :1 is ejected".to_owned()),
                 (Voice::Worse, "east breaker open".to_owned()),
                 (Voice::Worse, "east admits 50 % of its users: highLatency".to_owned()),
             ]

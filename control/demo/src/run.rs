@@ -73,7 +73,8 @@ pub fn run(options: DemoOptions) -> ExitCode {
 }
 
 fn fail(problem: &str) -> ExitCode {
-    eprintln!("causeway demo: {problem}");
+    // Not `eprintln`, which panics where standard error is a terminal that is gone.
+    let _ = writeln!(io::stderr(), "causeway demo: {problem}");
     ExitCode::FAILURE
 }
 
@@ -199,6 +200,11 @@ async fn in_lines(stage: &Stage, live: &Live, take: &impl Fn() -> Picture, ends:
 async fn on_terminal(stage: &Arc<Stage>, take: &impl Fn() -> Picture, ends: &mut Ends) -> io::Result<()> {
     let mut terminal = ratatui::try_init()?;
     let shown = interact(&mut terminal, stage, take, ends).await;
+    if terminal.show_cursor().is_err() {
+        // The terminal is gone (its window closed). Dropping this would try again, and complain to standard
+        // error, which is that terminal too: a panic.
+        std::mem::forget(terminal);
+    }
     ratatui::try_restore()?;
     shown
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::histogram::Histogram;
 
 /// How a request ended, as its user saw it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// A whole answer arrived, with this status.
     Status(u16),
@@ -37,7 +37,7 @@ impl Outcome {
 pub type ClusterIndex = u8;
 
 /// One request.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Record {
     /// The user's number, from 0.
     pub user: u32,
@@ -54,7 +54,7 @@ pub struct Record {
 }
 
 /// One user's history.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserStats {
     /// Requests that ended.
     pub requests: u32,
@@ -76,7 +76,7 @@ impl UserStats {
 }
 
 /// What happened in one second, by when the requests ended.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Second {
     /// Seconds since the run began.
     pub at: u64,
@@ -98,9 +98,16 @@ pub struct Slice {
     /// Those that were errors.
     pub errors: u32,
     /// Median latency.
+    #[serde(rename = "p50_ms", serialize_with = "millis")]
     pub p50: Duration,
     /// The latency that one in a hundred exceeds.
+    #[serde(rename = "p99_ms", serialize_with = "millis")]
     pub p99: Duration,
+}
+
+/// A time in JSON: a plain number that any script can use.
+pub(crate) fn millis<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_micros() as f64 / 1_000.0)
 }
 
 #[derive(Clone, Debug, Default)]

@@ -31,6 +31,7 @@ use std::{
 use client::{Client, SharedClient};
 pub use histogram::Histogram;
 use http::{HeaderName, Method, Uri};
+pub(crate) use ledger::millis;
 pub use ledger::{ClusterIndex, Ledger, Outcome, Record, Second, Slice, Summary, UserStats};
 use tokio::sync::mpsc;
 

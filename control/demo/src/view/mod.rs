@@ -47,12 +47,12 @@ pub fn draw(frame: &mut Frame, picture: &Picture, choice: Choice, commands: &[St
     let area = frame.area();
     let table_rows = 1 + CLUSTER_ROWS * picture.clusters.len() as u16;
     let try_rows = if area.height >= TALL { commands.len() as u16 + 2 } else { 0 };
-    let events_rows = if area.height >= TALL { 10 } else { 6 };
+    let events_rows = if area.height >= TALL { 10 } else { 7 };
     let [head, totals, table, charts, events, tries, keys] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(1),
         Constraint::Length(table_rows),
-        Constraint::Min(5),
+        Constraint::Min(6),
         Constraint::Length(events_rows),
         Constraint::Length(try_rows),
         Constraint::Length(2),
@@ -116,7 +116,7 @@ fn draw_totals(frame: &mut Frame, area: Rect, picture: &Picture) {
     figure("p99", short(second.p99), alarm(second.p99.as_millis() > 500, WARN));
     let rate = percent_of(second.errors.into(), second.requests.into());
     figure("errors", format!("{rate:.2} %"), alarm(second.errors > 0, BAD));
-    let away = format!("{} ({:.1} %)", picture.away, percent_of(picture.away.into(), picture.users as u64));
+    let away = format!("{} ({:.0} %)", picture.away, percent_of(picture.away.into(), picture.users as u64));
     figure("away", away, alarm(picture.away > 0, WARN));
     let total = format!("{} of {}", grouped(picture.errors), grouped(picture.requests));
     figure("failed", total, alarm(picture.errors > 0, BAD));

@@ -87,7 +87,7 @@ fn everything_that_matters_fits_the_smallest_terminal() {
         "us-west-2",
         "eu-west-1",
         "50.0 %",
-        "0.6 ms",
+        "0.64 ms",
         "2.1 ms",
         "498",
         "clusterUnhealthy",
