@@ -1,10 +1,9 @@
-//! Which octets may stand where: one 256-entry table of classes, and a word-wise scan for field values.
+//! Which octets may stand where: one 256-entry table of classes.
 //!
-//! Names and targets are short and have sparse classes, so they go octet by octet through the table.
-//! Values are long and only controls are excluded, so they go eight octets at a time (the "determine if a
-//! word has a byte less than n" of Anderson's Bit Twiddling Hacks): about a quarter of the instructions.
-//! The scan stops at the CR, so finding the end of the line and checking it are one pass; `memchr` for
-//! the line end would make it two.
+//! What is scanned often is scanned by [`crate::scan`] first, many octets at a time; this table decides
+//! where that stops.
+
+use crate::scan;
 
 /// `tchar` (RFC 9110 section 5.6.2).
 pub(crate) const TOKEN: u8 = 1;
@@ -72,37 +71,40 @@ pub(crate) fn end_of(class: u8, bytes: &[u8], from: usize) -> usize {
     at
 }
 
+/// As [`end_of`], for classes that hold letters, digits and `-` and texts that hold little else.
+#[inline]
+pub(crate) fn end_of_word(class: u8, bytes: &[u8], from: usize) -> usize {
+    end_of(class, bytes, scan::skip_word(bytes, from))
+}
+
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && end_of(TOKEN, bytes, 0) == bytes.len()
+    scan::is_word(bytes) || (!bytes.is_empty() && end_of(TOKEN, bytes, 0) == bytes.len())
 }
 
 /// The first place from `from` on whose octet may not stand in a field value (RFC 9110 section 5.5: a
 /// control other than HTAB), or the end.
 #[inline]
 pub(crate) fn end_of_value(bytes: &[u8], from: usize) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const TOPS: u64 = ONES * 0x80;
     let mut at = from;
-    while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*word);
-        // A borrow reaches upwards only, from an octet that is itself a hit: the lowest hit is always true.
-        let below_space = word.wrapping_sub(ONES * 0x20) & !word;
-        let del = word ^ (ONES * 0x7f);
-        let hits = (below_space | (del.wrapping_sub(ONES) & !del)) & TOPS;
-        if hits == 0 {
-            at += 8;
-            continue;
+    loop {
+        at = scan::skip_text(bytes, at);
+        match bytes.get(at) {
+            Some(&octet) if is_value_octet(octet) => at += 1,
+            _ => return at,
         }
-        at += hits.trailing_zeros() as usize / 8;
-        if bytes[at] != b'\t' {
-            return at;
-        }
-        at += 1;
     }
-    while at < bytes.len() && is_value_octet(bytes[at]) {
-        at += 1;
-    }
-    at
+}
+
+/// As [`end_of`] with [`PATH`].
+#[inline]
+pub(crate) fn end_of_path(bytes: &[u8], from: usize) -> usize {
+    end_of(PATH, bytes, scan::skip_path(bytes, from))
+}
+
+/// Whether all octets may stand in a field value.
+#[inline]
+pub(crate) fn is_value(bytes: &[u8]) -> bool {
+    scan::is_text(bytes) || end_of_value(bytes, 0) == bytes.len()
 }
 
 #[inline]
@@ -134,12 +136,14 @@ mod tests {
     fn the_word_wise_scan_agrees_with_the_definition_at_every_octet_and_place() {
         for octet in 0..=255u8 {
             for place in 0..40 {
-                let mut bytes = [0xa5u8; 40];
-                bytes[place] = octet;
-                let expected = if is_value_octet(octet) { 40 } else { place };
-                assert_eq!(end_of_value(&bytes, 0), expected, "octet {octet} at {place}");
-                let from = place.saturating_sub(3);
-                assert_eq!(end_of_value(&bytes, from), expected, "octet {octet} at {place} from {from}");
+                for around in [b'\t', b' ', b'~', 0x80, 0xa5, 0xff] {
+                    let mut bytes = [around; 40];
+                    bytes[place] = octet;
+                    let expected = if is_value_octet(octet) { 40 } else { place };
+                    assert_eq!(end_of_value(&bytes, 0), expected, "octet {octet} at {place}");
+                    let from = place.saturating_sub(3);
+                    assert_eq!(end_of_value(&bytes, from), expected, "octet {octet} at {place} from {from}");
+                }
             }
         }
     }
@@ -149,6 +153,25 @@ mod tests {
         assert_eq!(end_of_value(b"ab\t\tcd\x7f\x00\x1f ~", 0), 6);
         assert_eq!(end_of_value(b"\t\t\t\t\t\t\t\t\t\t", 0), 10);
         assert_eq!(end_of_value(b"\xff\x80 ~abcde", 0), 9);
+    }
+
+    #[test]
+    fn every_class_is_found_to_its_end_at_every_octet_and_place() {
+        for (class, inside) in [(TOKEN, b'a'), (REG_NAME, b'-'), (PATH, b'/'), (QUERY, b'?')] {
+            for octet in 0..=255u8 {
+                for place in 0..40 {
+                    let mut bytes = [inside; 40];
+                    bytes[place] = octet;
+                    let expected = if is(octet, class) { 40 } else { place };
+                    let from = place.saturating_sub(17);
+                    assert_eq!(end_of(class, &bytes, from), expected);
+                    assert_eq!(end_of_word(class, &bytes, from), expected);
+                    if class == PATH {
+                        assert_eq!(end_of_path(&bytes, from), expected, "octet {octet} at {place}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub(crate) fn push(bytes: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Result<Fie
     if !class::is_token(name) {
         return Err(Fault::FieldName);
     }
-    if class::end_of_value(value, 0) != value.len() {
+    if !class::is_value(value) {
         return Err(Fault::FieldValue);
     }
     let name = append(bytes, name)?;
@@ -84,14 +84,21 @@ macro_rules! impl_fields {
             /// The value of the first field of that name that is not dropped. [`Known::Other`] gives none.
             #[inline]
             pub fn get(&self, known: $crate::Known) -> Option<&[u8]> {
-                if self.present & known.bit() == 0 {
+                self.value_of(known).map(|value| value.of(&self.bytes))
+            }
+
+            /// As [`Self::get`], but where the value stands.
+            #[inline]
+            pub fn value_of(&self, known: $crate::Known) -> Option<$crate::Span> {
+                if known == $crate::Known::Other || self.present & known.bit() == 0 {
                     return None;
                 }
                 let field = self.fields.iter().find(|field| field.known == known && !field.drop)?;
-                Some(field.value.of(&self.bytes))
+                Some(field.value)
             }
 
-            /// The values of all fields of that name that are not dropped, in order.
+            /// The values of all fields of that name that are not dropped, in order; of all unknown ones for
+            /// [`Known::Other`](crate::Known::Other).
             pub fn get_all(&self, known: $crate::Known) -> impl Iterator<Item = &[u8]> {
                 let present = self.present & known.bit() != 0;
                 let fields = if present { &self.fields[..] } else { &[] };
@@ -101,14 +108,12 @@ macro_rules! impl_fields {
                     .map(|field| field.value.of(&self.bytes))
             }
 
-            /// The values of all fields called `lower_name`, which is in lower case, in order. Those the
-            /// proxy knows are found faster by [`Self::get_all`].
-            pub fn find<'a>(&'a self, lower_name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+            /// The values of all fields of that name, whatever its case, in order. Those the proxy knows
+            /// are found faster by [`Self::get_all`].
+            pub fn find<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
                 self.fields
                     .iter()
-                    .filter(move |field| {
-                        !field.drop && $crate::known::same_name(field.name.of(&self.bytes), lower_name)
-                    })
+                    .filter(move |field| !field.drop && field.name.of(&self.bytes).eq_ignore_ascii_case(name))
                     .map(|field| field.value.of(&self.bytes))
             }
 
@@ -145,10 +150,10 @@ macro_rules! impl_fields {
                 self.present &= !known.bit();
             }
 
-            /// Drops every field called `lower_name`, which is in lower case.
-            pub fn remove_name(&mut self, lower_name: &[u8]) {
+            /// Drops every field of that name, whatever its case.
+            pub fn remove_name(&mut self, name: &[u8]) {
                 for field in &mut self.fields {
-                    if $crate::known::same_name(field.name.of(&self.bytes), lower_name) {
+                    if field.name.of(&self.bytes).eq_ignore_ascii_case(name) {
                         field.drop = true;
                     }
                 }

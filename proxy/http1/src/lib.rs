@@ -55,6 +55,7 @@ mod head;
 mod known;
 mod limits;
 mod parse;
+mod scan;
 mod write;
 
 pub use body::{BodyDecoder, Decoded, Trailers};

@@ -51,7 +51,12 @@ pub(crate) fn mark(bytes: &[u8], fields: &mut [Field], present: u64) -> Result<C
         if fields[i].known != Known::Connection {
             continue;
         }
-        for option in class::list(fields[i].value.of(bytes)) {
+        let value = fields[i].value.of(bytes);
+        if Known::of(value) == Known::KeepAlive {
+            options.keep_alive = true;
+            continue;
+        }
+        for option in class::list(value) {
             count += 1;
             if count > Known::MAX_CONNECTION_OPTIONS {
                 return Err(Fault::ConnectionOptions);

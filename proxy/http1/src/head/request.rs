@@ -171,9 +171,13 @@ impl RequestHead {
         Ok(())
     }
 
-    /// Drops what concerns this connection only: see [`crate::RequestHead::mark_hop_by_hop`]'s rule in
-    /// the module `hop`. Parsing and `finish_h2` have done it already; call it again after pushing
-    /// fields that might be hop-by-hop.
+    /// Drops what concerns this connection only (RFC 9110 section 7.6.1). Parsing and
+    /// [`finish_h2`](Self::finish_h2) do it; so it is needed only after pushing what may be hop-by-hop.
+    ///
+    /// Always: `Connection`, `Keep-Alive`, `Proxy-Connection`, `TE`, `Transfer-Encoding`, `Upgrade`,
+    /// `HTTP2-Settings`, `Proxy-Authorization`, `Proxy-Authenticate`. Where `Connection` nominates it: a
+    /// field whose name the proxy does not know; the other [`Known`](crate::Known) ones cannot be
+    /// nominated away, since an upstream would then decide without `X-Forwarded-For` or `Authorization`.
     ///
     /// # Errors
     /// [`Fault::ConnectionOptions`] if `Connection` names more options than a head may.

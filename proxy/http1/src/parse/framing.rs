@@ -17,8 +17,9 @@ pub(crate) fn declared(
     if present & (Known::ContentLength.bit() | Known::TransferEncoding.bit()) == 0 {
         return Ok(Framing::None);
     }
-    let coding = only(fields, Known::TransferEncoding, Fault::DuplicateTransferEncoding)?;
-    if let Some(coding) = coding {
+    if present & Known::TransferEncoding.bit() != 0
+        && let Some(coding) = only(fields, Known::TransferEncoding, Fault::DuplicateTransferEncoding)?
+    {
         if version == Version::Http10 {
             return Err(Fault::CodingInHttp10);
         }

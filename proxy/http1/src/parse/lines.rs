@@ -18,24 +18,22 @@ pub(crate) fn parse(
 ) -> Result<Option<usize>, Fault> {
     let mut at = *resume;
     loop {
-        *resume = at;
-        let name_end = class::end_of(TOKEN, window, at);
-        match window.get(name_end) {
-            None => return Ok(None),
-            Some(b':') if name_end > at => {}
-            Some(_) => return no_name(window, at, name_end),
+        let name_end = class::end_of_word(TOKEN, window, at);
+        if window.get(name_end) != Some(&b':') || name_end == at {
+            *resume = at;
+            return no_name(window, at, name_end);
         }
         let mut value_start = name_end + 1;
+        if window.get(value_start) == Some(&b' ') {
+            value_start += 1;
+        }
         while let Some(b' ' | b'\t') = window.get(value_start) {
             value_start += 1;
         }
         let stop = class::end_of_value(window, value_start);
-        match window.get(stop..) {
-            Some([b'\r', b'\n', ..]) => {}
-            Some([] | [b'\r']) | None => return Ok(None),
-            Some([b'\r', ..]) => return Err(Fault::BareCr),
-            Some([b'\n', ..]) => return Err(Fault::BareLf),
-            Some(_) => return Err(Fault::FieldValue),
+        if window.get(stop..stop + 2) != Some(b"\r\n") {
+            *resume = at;
+            return no_line_end(&window[stop.min(window.len())..]);
         }
         let mut value_end = stop;
         while value_end > value_start && matches!(window[value_end - 1], b' ' | b'\t') {
@@ -52,23 +50,26 @@ pub(crate) fn parse(
     }
 }
 
-/// A line that does not begin with `name:` is the empty line or a fault.
-#[cold]
-fn fault_of(octet: u8, at_line_start: bool) -> Fault {
-    match octet {
-        b'\n' if at_line_start => Fault::BareLf,
-        b' ' | b'\t' if at_line_start => Fault::ObsFold,
-        b' ' | b'\t' => Fault::SpaceBeforeColon,
-        _ => Fault::FieldName,
+/// A line that does not begin with `name:` is the empty line, a part of a line, or a fault.
+fn no_name(window: &[u8], line: usize, stop: usize) -> Result<Option<usize>, Fault> {
+    match (&window[stop..], stop == line) {
+        ([b'\r', b'\n', ..], true) => Ok(Some(stop + 2)),
+        ([], _) | ([b'\r'], true) => Ok(None),
+        ([b'\r', ..], true) => Err(Fault::BareCr),
+        ([b'\n', ..], true) => Err(Fault::BareLf),
+        ([b' ' | b'\t', ..], true) => Err(Fault::ObsFold),
+        ([b' ' | b'\t', ..], false) => Err(Fault::SpaceBeforeColon),
+        _ => Err(Fault::FieldName),
     }
 }
 
-#[inline]
-fn no_name(window: &[u8], line: usize, stop: usize) -> Result<Option<usize>, Fault> {
-    match &window[stop..] {
-        [b'\r', b'\n', ..] if stop == line => Ok(Some(stop + 2)),
-        [b'\r'] if stop == line => Ok(None),
-        [b'\r', ..] if stop == line => Err(Fault::BareCr),
-        rest => Err(fault_of(rest[0], stop == line)),
+/// What stops a value and is not CRLF.
+#[cold]
+fn no_line_end(rest: &[u8]) -> Result<Option<usize>, Fault> {
+    match rest {
+        [] | [b'\r'] => Ok(None),
+        [b'\r', ..] => Err(Fault::BareCr),
+        [b'\n', ..] => Err(Fault::BareLf),
+        _ => Err(Fault::FieldValue),
     }
 }

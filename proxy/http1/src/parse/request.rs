@@ -128,7 +128,7 @@ fn finish(head: &mut RequestHead) -> Result<(), RequestError> {
         head.expect_continue = expect.is_some_and(|expect| expect.eq_ignore_ascii_case(b"100-continue"));
     }
     // Looked up before hop-by-hop fields are dropped from sight.
-    let upgrade = head.fields.iter().find(|field| field.known == Known::Upgrade).map(|field| field.value);
+    let upgrade = head.value_of(Known::Upgrade);
     head.te_trailers = http11 && head.get_all(Known::Te).flat_map(class::list).any(is_trailers);
     let options = mark(&head.bytes, &mut head.fields, head.present)?;
     head.persistent = !options.close && (http11 || options.keep_alive);

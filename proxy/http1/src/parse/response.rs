@@ -99,7 +99,7 @@ fn finish(head: &mut ResponseHead, to: RequestKind) -> Result<(), ResponseError>
     if let Framing::Length(length) = declared {
         head.content_length = Some(length);
     }
-    let upgrade = head.fields.iter().find(|field| field.known == Known::Upgrade).map(|field| field.value);
+    let upgrade = head.value_of(Known::Upgrade);
     let options = mark(&head.bytes, &mut head.fields, head.present)?;
     head.persistent = !options.close && (head.version == Version::Http11 || options.keep_alive);
 

@@ -3,7 +3,7 @@
 //! Nothing is decoded or normalised here: what a route compares and what the upstream sees are the same
 //! octets. Whoever matches paths must decide on `%2e` and `//` for both at once.
 
-use crate::class::{self, PATH, QUERY};
+use crate::class::{self, QUERY};
 use crate::error::RequestError;
 use crate::fields::Span;
 use crate::head::{Form, Method, Scheme, Target};
@@ -13,7 +13,7 @@ use crate::parse::authority;
 /// first octet that neither may have, or is the end.
 #[inline]
 pub(crate) fn path_and_query(bytes: &[u8], from: usize) -> (usize, usize) {
-    let path_end = class::end_of(PATH, bytes, from);
+    let path_end = class::end_of_path(bytes, from);
     match bytes.get(path_end) {
         Some(b'?') => (path_end, class::end_of(QUERY, bytes, path_end + 1)),
         _ => (path_end, path_end),

@@ -26,7 +26,7 @@ pub(super) fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     }
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
-    if class::end_of_value(value, 0) == value.len() {
+    if class::is_value(value) {
         out.extend_from_slice(value);
     } else {
         out.extend(value.iter().map(|&c| if class::is_value_octet(c) { c } else { b' ' }));
