@@ -25,6 +25,7 @@
 mod config;
 mod diff;
 mod digest;
+mod files;
 pub mod kind;
 mod load;
 mod read;
@@ -32,12 +33,16 @@ mod report;
 mod resolve;
 mod serialize;
 mod source;
+#[cfg(test)]
+mod testing;
+
 mod trigger;
 
 pub use crate::config::Config;
 pub use crate::diff::{Change, Changed, Diff, apply, diff};
+pub use crate::files::read_path;
 pub use crate::kind::*;
-pub use crate::load::{Loaded, Strictness, load, read_path};
+pub use crate::load::{Loaded, Strictness, load};
 pub use crate::report::{Problem, Report, Severity};
 pub use crate::source::Source;
 pub use crate::trigger::{Trigger, TriggerKind};

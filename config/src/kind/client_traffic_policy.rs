@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::read::{At, Fields};
+use crate::resolve::Reference;
+
 /// Limits and timeouts towards clients.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -23,7 +26,7 @@ pub struct ClientTrafficPolicy {
 }
 
 /// What a policy applies to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyTarget {
     /// The kind of `name`.
@@ -35,7 +38,7 @@ pub struct PolicyTarget {
 }
 
 /// What kind of resource a policy applies to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub enum PolicyTargetKind {
     /// `Gateway`.
     Gateway,
@@ -118,6 +121,109 @@ impl Default for ClientTrafficPolicy {
             limits: ClientLimits::default(),
             trusted_hops: 0,
             proxy_protocol: false,
+        }
+    }
+}
+
+impl ClientTrafficPolicy {
+    pub(crate) fn read(name: &str, mut spec: Fields<'_>) -> Option<Self> {
+        let base = ClientTrafficPolicy::default();
+        let targets =
+            spec.need("targetRefs", "name what it applies to: [{kind: Gateway, name: edge}]", |at| {
+                at.filled_list(|at| {
+                    let target = PolicyTarget::read(at.fields()?)?;
+                    at.refer(Reference::Target { policy: name.to_owned(), target: target.clone() });
+                    Some(target)
+                })
+            });
+        let routes_only = targets.as_deref().is_some_and(|targets| {
+            !targets.is_empty() && targets.iter().all(|target| target.kind == PolicyTargetKind::HttpRoute)
+        });
+        let too_early = |fields: &Fields<'_>, names: &[&'static str]| {
+            for name in names.iter().filter(|name| routes_only && fields.has(name)) {
+                let remedy = "set it in a policy whose target is the Gateway";
+                fields.warn_at(
+                    name,
+                    "has no effect on a route: it is decided before the route is known",
+                    remedy,
+                );
+            }
+        };
+        let timeouts = spec.or("timeouts", base.timeouts, |at| {
+            let fields = at.fields()?;
+            too_early(&fields, &["requestHeader", "keepAliveIdle", "tlsHandshake"]);
+            Some(base.timeouts.read(fields))
+        });
+        let limits = spec.or("limits", base.limits, |at| {
+            let fields = at.fields()?;
+            too_early(&fields, &["headerBytes", "headerCount", "connections", "http2Streams"]);
+            Some(base.limits.read(fields))
+        });
+        let trusted_hops = spec.or("clientIP", 0, |at| {
+            let mut fields = at.fields()?;
+            Some(fields.or("trustedHops", 0, |at| at.u32(0..=100)))
+        });
+        let proxy_protocol = spec.or("proxyProtocol", false, |at| at.boolean());
+        too_early(&spec, &["clientIP", "proxyProtocol"]);
+        Some(ClientTrafficPolicy {
+            name: name.to_owned(),
+            targets: targets?,
+            timeouts,
+            limits,
+            trusted_hops,
+            proxy_protocol,
+        })
+    }
+}
+
+impl PolicyTarget {
+    fn read(mut fields: Fields<'_>) -> Option<Self> {
+        fields.get("group", |at| at.choice(&[("gateway.networking.k8s.io", ())]));
+        let kind = fields.need("kind", "write Gateway or HTTPRoute", |at| {
+            at.choice(&[("Gateway", PolicyTargetKind::Gateway), ("HTTPRoute", PolicyTargetKind::HttpRoute)])
+        });
+        let name = fields.need("name", "name the Gateway or HTTPRoute", |at| at.name());
+        let section = fields.get("sectionName", |at| at.name());
+        Some(PolicyTarget { kind: kind?, name: name?, section })
+    }
+}
+
+impl ClientTimeouts {
+    fn read(self, mut fields: Fields<'_>) -> Self {
+        ClientTimeouts {
+            request_header: fields.or("requestHeader", self.request_header, |at| at.period()),
+            body_idle: fields.or("bodyIdle", self.body_idle, |at| at.period()),
+            upgrade_idle: fields.or("upgradeIdle", self.upgrade_idle, |at| at.period()),
+            stream_max: fields.or("streamMax", self.stream_max, |at| at.limit()),
+            keep_alive_idle: fields.or("keepAliveIdle", self.keep_alive_idle, |at| at.period()),
+            tls_handshake: fields.or("tlsHandshake", self.tls_handshake, |at| at.period()),
+        }
+    }
+}
+
+impl ClientLimits {
+    fn read(self, mut fields: Fields<'_>) -> Self {
+        let count =
+            |at: At<'_>| at.u32(0..=u32::MAX).map(|number| if number == 0 { u32::MAX } else { number });
+        let header_bytes = fields.or("headerBytes", self.header_bytes, |at| match at.bytes()? {
+            0 => {
+                let remedy = "write a bound, such as 64Ki";
+                at.warn("without a bound one client can take all memory with one request head", remedy);
+                Some(usize::MAX)
+            }
+            // Below this not even a browser's plain request fits.
+            1..1024 => at.refuse("too small for any request", "write 1Ki or more, such as 64Ki"),
+            bytes => Some(usize::try_from(bytes).unwrap_or(usize::MAX)),
+        });
+        ClientLimits {
+            header_bytes,
+            header_count: fields.or("headerCount", self.header_count, |at| {
+                at.u32(0..=1_000_000).map(|number| if number == 0 { usize::MAX } else { number as usize })
+            }),
+            body_bytes: fields
+                .or("bodyBytes", self.body_bytes, |at| at.bytes().map(|bytes| (bytes > 0).then_some(bytes))),
+            connections: fields.or("connections", self.connections, count),
+            http2_streams: fields.or("http2Streams", self.http2_streams, count),
         }
     }
 }

@@ -1,10 +1,14 @@
 //! `Gateway` (gateway.networking.k8s.io/v1): where clients come in.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
+
+use crate::read::{At, Fields, units};
+use crate::resolve::Reference;
 
 /// A set of listeners on a set of addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -101,5 +105,200 @@ impl fmt::Display for HostPattern {
 impl Serialize for HostPattern {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl HostPattern {
+    /// Gateway API `Hostname`: a DNS name, the first label may be `*`; no address, no port.
+    pub(crate) fn read(at: At<'_>) -> Option<Self> {
+        let text = at.any_text()?;
+        let (name, wrap): (_, fn(String) -> Self) = match text.strip_prefix("*.") {
+            Some(suffix) => (suffix, HostPattern::Suffix),
+            None => (text, HostPattern::Exact),
+        };
+        match units::dns_name(name) {
+            Some(name) => Some(wrap(name)),
+            None => {
+                let remedy = "write a DNS name such as api.example.com or *.example.com, without port";
+                at.refuse(format!("`{text}` is not a host name"), remedy)
+            }
+        }
+    }
+}
+
+const CERT_FILE: &str = "mesh.macleodlabs.io/cert-file";
+const KEY_FILE: &str = "mesh.macleodlabs.io/key-file";
+
+impl Gateway {
+    pub(crate) fn read(name: &str, mut spec: Fields<'_>) -> Option<Self> {
+        let class = spec.need("gatewayClassName", "write gatewayClassName: causeway", |at| at.name());
+        if class.is_some_and(|class| class != "causeway") {
+            let remedy = "write causeway, or move the Gateway out of these files";
+            spec.warn_at(
+                "gatewayClassName",
+                "this Gateway is of another class, but is served all the same",
+                remedy,
+            );
+        }
+        let addresses = spec.get("addresses", |at| at.list(address)).filter(|list| !list.is_empty());
+        let listeners = spec.need("listeners", "list at least one listener", listeners);
+        for later in ["infrastructure", "allowedListeners", "backendTLS", "tls", "defaultScope"] {
+            spec.not_yet(later, "leave it out");
+        }
+        let gateway = Gateway {
+            name: name.to_owned(),
+            addresses: addresses.unwrap_or_else(|| vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)]),
+            listeners: listeners?,
+        };
+        spec.refer_at("listeners", Reference::Ports { gateway: name.to_owned() });
+        Some(gateway)
+    }
+}
+
+fn address(at: At<'_>) -> Option<IpAddr> {
+    let mut fields = at.fields()?;
+    fields.get("type", |at| match at.any_text()? {
+        "IPAddress" => Some(()),
+        other => at
+            .refuse(format!("an address of type `{other}` is not supported yet"), "write the type IPAddress"),
+    });
+    fields.need("value", "write an address, such as 127.0.0.1", |at| {
+        let text = at.any_text()?;
+        let remedy = "write an IPv4 or IPv6 address without port, such as 127.0.0.1 or ::";
+        text.parse().map_err(|_| at.error(format!("`{text}` is not an address"), remedy)).ok()
+    })
+}
+
+fn listeners(at: At<'_>) -> Option<Vec<Listener>> {
+    let mut names = HashSet::new();
+    let mut ports: HashMap<u16, Vec<(ListenerProtocol, Option<HostPattern>, String)>> = HashMap::new();
+    at.filled_list(|at| {
+        let listener = Listener::read(at.fields()?, &mut names)?;
+        let others = ports.entry(listener.port).or_default();
+        for (protocol, hostname, name) in &*others {
+            if *protocol != listener.protocol {
+                let remedy = "use another port, or the same protocol";
+                at.error(
+                    format!("port {} speaks another protocol in the listener `{name}`", listener.port),
+                    remedy,
+                );
+            } else if *hostname == listener.hostname {
+                let remedy = "use another port, or give each its own `hostname`";
+                at.error(format!("port and hostname are those of the listener `{name}`"), remedy);
+            }
+        }
+        others.push((listener.protocol, listener.hostname.clone(), listener.name.clone()));
+        Some(listener)
+    })
+}
+
+impl Listener {
+    fn read(mut fields: Fields<'_>, names: &mut HashSet<String>) -> Option<Self> {
+        let name = fields.need("name", "name the listener", |at| {
+            let name = at.name()?;
+            at.unique(names, "the listener", &name);
+            Some(name)
+        });
+        let port = fields.need("port", "write a port of 1 to 65535", |at| at.port());
+        let protocol = fields.need("protocol", "write HTTP or HTTPS", |at| match at.any_text()? {
+            later @ ("TLS" | "TCP" | "UDP") => {
+                at.refuse(format!("the protocol {later} is not supported yet"), "write HTTP or HTTPS")
+            }
+            _ => at.choice(&[("HTTP", ListenerProtocol::Http), ("HTTPS", ListenerProtocol::Https)]),
+        });
+        let hostname = fields.get("hostname", HostPattern::read);
+        let tls = fields.get("tls", |at| at.fields().and_then(ListenerTls::read));
+        match (protocol, fields.has("tls")) {
+            (Some(ListenerProtocol::Https), false) => {
+                let remedy = format!("add tls: {{options: {{{CERT_FILE}: cert.pem, {KEY_FILE}: key.pem}}}}");
+                fields.at().error("a listener of protocol HTTPS needs `tls`", remedy);
+            }
+            (Some(ListenerProtocol::Http), true) => {
+                fields.error_at(
+                    "tls",
+                    "a listener of protocol HTTP has no `tls`",
+                    "write protocol HTTPS, or leave `tls` out",
+                );
+            }
+            _ => {}
+        }
+        fields.get("allowedRoutes", |at| {
+            let mut fields = at.fields()?;
+            fields.not_yet("kinds", "leave it out: HTTPRoute and GRPCRoute may attach");
+            fields.get("namespaces", |at| {
+                let mut fields = at.fields()?;
+                fields.get("from", |at| match at.any_text()? {
+                    "Same" | "All" => Some(()),
+                    other => at.refuse(format!("`{other}` is not supported yet"), "write Same or All"),
+                });
+                fields.not_yet("selector", "leave it out");
+                Some(())
+            })
+        });
+        Some(Listener { name: name?, port: port?, protocol: protocol?, hostname, tls })
+    }
+}
+
+impl ListenerTls {
+    fn read(mut fields: Fields<'_>) -> Option<Self> {
+        fields.get("mode", |at| match at.any_text()? {
+            "Terminate" => Some(()),
+            other => at.refuse(
+                format!("the mode `{other}` is not supported yet"),
+                "write Terminate, or leave it out",
+            ),
+        });
+        let remedy = format!("name the files: options: {{{CERT_FILE}: cert.pem, {KEY_FILE}: key.pem}}");
+        fields.not_yet("certificateRefs", &remedy);
+        fields.not_yet("frontendValidation", "leave it out");
+        let (cert_file, key_file) = fields.need("options", &remedy, |at| {
+            let mut fields = at.fields()?;
+            let cert_file = fields.need(CERT_FILE, "name the PEM file with the chain", |at| at.file_name());
+            let key_file = fields.need(KEY_FILE, "name the PEM file with the key", |at| at.file_name());
+            cert_file.zip(key_file)
+        })?;
+        Some(ListenerTls { cert_file, key_file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(text: &str) -> HostPattern {
+        match text.strip_prefix("*.") {
+            Some(suffix) => HostPattern::Suffix(suffix.into()),
+            None => HostPattern::Exact(text.into()),
+        }
+    }
+
+    #[test]
+    fn a_wildcard_stands_for_one_or_more_labels() {
+        let wildcard = host("*.example.com");
+        for (name, expected) in [
+            ("a.example.com", true),
+            ("a.b.example.com", true),
+            ("example.com", false),
+            (".example.com", false),
+            ("aexample.com", false),
+        ] {
+            assert_eq!(wildcard.matches(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn two_patterns_intersect_if_a_host_can_belong_to_both() {
+        for (a, b, expected) in [
+            ("a.b", "a.b", true),
+            ("a.b", "*.b", true),
+            ("*.b", "*.a.b", true),
+            ("*.b", "*.b", true),
+            ("b.c", "*.b.c", false),
+            ("*.a.c", "*.b.c", false),
+            ("a.b", "b.b", false),
+        ] {
+            assert_eq!(host(a).intersects(&host(b)), expected, "{a} {b}");
+            assert_eq!(host(b).intersects(&host(a)), expected, "{b} {a}");
+        }
     }
 }

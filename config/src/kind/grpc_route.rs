@@ -1,10 +1,13 @@
 //! `GRPCRoute` (gateway.networking.k8s.io/v1): which gRPC method goes to which service.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use super::gateway::HostPattern;
 use super::http_route::RouteFilter;
-use super::route::{BackendRef, HeaderMatch, ParentRef, StringMatch};
+use super::route::{self, BackendRef, HeaderMatch, ParentRef, StringMatch};
+use crate::read::{At, Fields};
 
 /// Rules for the gRPC calls of some hosts. The order of rules is the order written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -52,4 +55,89 @@ pub struct GrpcMethodMatch {
     pub service: Option<StringMatch>,
     /// Such as `Check`.
     pub method: Option<StringMatch>,
+}
+
+impl GrpcRoute {
+    pub(crate) fn read(name: &str, mut spec: Fields<'_>) -> Option<Self> {
+        let (hostnames, parents) = route::head(&mut spec);
+        let mut names = HashSet::new();
+        let rules =
+            spec.get("rules", |at| at.filled_list(|at| GrpcRouteRule::read(at.fields()?, &mut names)));
+        if !spec.has("rules") {
+            let remedy = "write rules with `matches` and `backendRefs`";
+            spec.at().warn("the route has no `rules`, so it answers every call with UNAVAILABLE", remedy);
+        }
+        let rules = rules.unwrap_or_else(|| vec![GrpcRouteRule::default()]);
+        Some(GrpcRoute { name: name.to_owned(), parents: parents?, hostnames, rules })
+    }
+}
+
+/// Every call, no backend.
+impl Default for GrpcRouteRule {
+    fn default() -> Self {
+        GrpcRouteRule {
+            name: None,
+            matches: vec![GrpcRouteMatch::default()],
+            filters: Vec::new(),
+            backends: Vec::new(),
+        }
+    }
+}
+
+impl GrpcRouteRule {
+    fn read(mut fields: Fields<'_>, names: &mut HashSet<String>) -> Option<Self> {
+        let name = route::rule_name(&mut fields, names);
+        fields.not_yet("timeouts", "set `resilience` of the MultiClusterService; grpc-timeout holds anyway");
+        let matches = fields.get("matches", |at| {
+            at.list(|at| {
+                let mut fields = at.fields()?;
+                let method = fields.get("method", |at| GrpcMethodMatch::read(at.fields()?));
+                Some(GrpcRouteMatch { method, headers: route::header_matches(&mut fields) })
+            })
+        });
+        let matches =
+            matches.filter(|list| !list.is_empty()).unwrap_or_else(|| vec![GrpcRouteMatch::default()]);
+        let filters = route::filters(&mut fields, |kind, _, fields| {
+            route::other_filter(kind, fields, &["RequestHeaderModifier", "ResponseHeaderModifier"])
+        });
+        let backends = route::backends(&mut fields, false);
+        Some(GrpcRouteRule { name, matches, filters, backends })
+    }
+}
+
+impl GrpcMethodMatch {
+    fn read(mut fields: Fields<'_>) -> Option<Self> {
+        let by_pattern = route::by_pattern(&mut fields);
+        let text = |at: At<'_>, fits: fn(&str) -> bool, example: &str| match by_pattern {
+            true => route::pattern(at).map(StringMatch::Regex),
+            false => {
+                let text = at.text()?;
+                match fits(&text) {
+                    true => Some(StringMatch::Exact(text)),
+                    false => at.refuse(
+                        format!("`{text}` is not a name in gRPC"),
+                        format!("write a name such as {example}"),
+                    ),
+                }
+            }
+        };
+        let service = fields.get("service", |at| text(at, is_service, "grpc.health.v1.Health"));
+        let method = fields.get("method", |at| text(at, is_identifier, "Check"));
+        if !fields.has("service") && !fields.has("method") {
+            fields.at().error("neither `service` nor `method` is given", "give one, or leave the match out");
+        }
+        Some(GrpcMethodMatch { service, method })
+    }
+}
+
+/// Gateway API: `^[A-Za-z_][A-Za-z_0-9]*$`.
+fn is_identifier(text: &str) -> bool {
+    !text.starts_with(|first: char| first.is_ascii_digit())
+        && !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// Gateway API: identifiers joined by dots, one dot before them allowed.
+fn is_service(text: &str) -> bool {
+    text.strip_prefix('.').unwrap_or(text).split('.').all(is_identifier)
 }

@@ -1,11 +1,14 @@
 //! `HTTPRoute` (gateway.networking.k8s.io/v1): which request goes to which service.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::gateway::HostPattern;
-use super::route::{BackendRef, HeaderMatch, HeaderModifier, ParentRef, StringMatch};
+use super::route::{self, BackendRef, HeaderMatch, HeaderModifier, ParentRef, StringMatch};
+use crate::read::{At, Fields};
+use crate::resolve::Reference;
 
 /// Rules for the requests of some hosts. The order of rules is the order written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -143,4 +146,234 @@ pub enum PathRewrite {
     Full(String),
     /// `ReplacePrefixMatch`: the matched prefix, in a rule whose only match is a path prefix.
     Prefix(String),
+}
+
+impl HttpRoute {
+    pub(crate) fn read(name: &str, mut spec: Fields<'_>) -> Option<Self> {
+        let (hostnames, parents) = route::head(&mut spec);
+        let mut names = HashSet::new();
+        let rules = spec.get("rules", |at| at.filled_list(|at| RouteRule::read(at.fields()?, &mut names)));
+        if !spec.has("rules") {
+            let remedy = "write rules with `matches` and `backendRefs`";
+            spec.at().warn("the route has no `rules`, so it answers every request with 500", remedy);
+        }
+        let rules = rules.unwrap_or_else(|| vec![RouteRule::default()]);
+        Some(HttpRoute { name: name.to_owned(), parents: parents?, hostnames, rules })
+    }
+}
+
+/// The rule that Gateway API puts where there is none: every path, no backend.
+impl Default for RouteRule {
+    fn default() -> Self {
+        RouteRule {
+            name: None,
+            matches: vec![RouteMatch::default()],
+            filters: Vec::new(),
+            timeouts: RouteTimeouts::default(),
+            backends: Vec::new(),
+        }
+    }
+}
+
+/// Every request.
+impl Default for RouteMatch {
+    fn default() -> Self {
+        RouteMatch {
+            path: PathMatch::Prefix(String::from("/")),
+            method: None,
+            headers: Vec::new(),
+            query: Vec::new(),
+        }
+    }
+}
+
+const METHODS: [(&str, &str); 9] = [
+    ("GET", "GET"),
+    ("HEAD", "HEAD"),
+    ("POST", "POST"),
+    ("PUT", "PUT"),
+    ("DELETE", "DELETE"),
+    ("CONNECT", "CONNECT"),
+    ("OPTIONS", "OPTIONS"),
+    ("TRACE", "TRACE"),
+    ("PATCH", "PATCH"),
+];
+
+impl RouteRule {
+    fn read(mut fields: Fields<'_>, names: &mut HashSet<String>) -> Option<Self> {
+        let name = route::rule_name(&mut fields, names);
+        let matches = fields.get("matches", |at| at.list(|at| RouteMatch::read(at.fields()?)));
+        let matches = matches.filter(|list| !list.is_empty()).unwrap_or_else(|| vec![RouteMatch::default()]);
+        let filters = filters(&mut fields, &matches);
+        let timeouts =
+            fields.or("timeouts", RouteTimeouts::default(), |at| at.fields().map(RouteTimeouts::read));
+        let redirects = filters.iter().any(|filter| matches!(filter, RouteFilter::RequestRedirect(_)));
+        let backends = route::backends(&mut fields, redirects);
+        for (bound, name) in [(timeouts.request, "request"), (timeouts.backend_request, "backendRequest")] {
+            if let Some(bound) = bound {
+                let services = backends.iter().map(|backend| backend.service.clone()).collect();
+                fields.refer_at("timeouts", Reference::RouteTimeout { name, bound, services });
+            }
+        }
+        Some(RouteRule { name, matches, filters, timeouts, backends })
+    }
+}
+
+impl RouteTimeouts {
+    fn read(mut fields: Fields<'_>) -> Self {
+        let request = fields.or("request", None, |at| at.limit());
+        let backend_request = fields.or("backendRequest", None, |at| at.limit());
+        if let Some((request, backend)) = request.zip(backend_request)
+            && backend > request
+        {
+            let remedy = "lower `backendRequest`, or raise `request` (Gateway API refuses it too)";
+            fields.error_at("backendRequest", "longer than `request`, of which it is a part", remedy);
+        }
+        RouteTimeouts { request, backend_request }
+    }
+}
+
+impl RouteMatch {
+    fn read(mut fields: Fields<'_>) -> Option<Self> {
+        let path = fields.get("path", |at| PathMatch::read(at.fields()?));
+        let method = fields.get("method", |at| at.choice(&METHODS)).map(str::to_owned);
+        let headers = route::header_matches(&mut fields);
+        let mut names = HashSet::new();
+        let query = fields.or("queryParams", Vec::new(), |at| {
+            at.list(|at| {
+                let mut fields = at.fields()?;
+                let name = fields.need("name", "name the query parameter", |at| {
+                    let name = at.text()?;
+                    at.unique(&mut names, "the query parameter", &name);
+                    Some(name)
+                });
+                let value = route::string_match(&mut fields);
+                Some(QueryMatch { name: name?, value: value? })
+            })
+        });
+        Some(RouteMatch { path: path.unwrap_or_else(|| RouteMatch::default().path), method, headers, query })
+    }
+}
+
+impl PathMatch {
+    fn read(mut fields: Fields<'_>) -> Option<Self> {
+        type Wrap = fn(String) -> PathMatch;
+        let kinds: [(&str, Wrap); 3] = [
+            ("Exact", PathMatch::Exact),
+            ("PathPrefix", PathMatch::Prefix),
+            ("RegularExpression", PathMatch::Regex),
+        ];
+        let kind = fields.or("type", PathMatch::Prefix as Wrap, |at| at.choice(&kinds));
+        let by_pattern = matches!(kind(String::new()), PathMatch::Regex(_));
+        let value = fields.get("value", |at| match by_pattern {
+            true => route::pattern(at),
+            false => path(at),
+        });
+        Some(kind(value.unwrap_or_else(|| String::from("/"))))
+    }
+}
+
+/// Gateway API `HTTPPathMatch.value`: absolute, at most 1024 characters, in a form that no server normalises.
+fn path(at: At<'_>) -> Option<String> {
+    let text = at.text()?;
+    let bytes = text.as_bytes();
+    let escaped =
+        |at: usize| bytes[at + 1..].iter().take_while(|byte| byte.is_ascii_hexdigit()).take(2).count() == 2;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-/._~!$&'()*+,;=:@".contains(&byte);
+    let legal = bytes.iter().enumerate().all(|(at, byte)| plain(*byte) || *byte == b'%' && escaped(at));
+    let lower = text.to_ascii_lowercase();
+    let forbidden = ["//", "/./", "/../", "%2f"].into_iter().find(|part| lower.contains(part));
+    let ending = ["/..", "/."].into_iter().find(|part| text.ends_with(part));
+    let reason = match forbidden.or(ending) {
+        _ if !text.starts_with('/') => String::from("it does not begin with `/`"),
+        _ if text.len() > 1024 => String::from("it is longer than 1024 characters"),
+        Some(part) => format!("it contains `{part}`, which servers normalise away"),
+        None if !legal => String::from("it has characters that must be percent-encoded"),
+        None => return Some(text),
+    };
+    at.refuse(format!("`{text}` is not a path to match: {reason}"), "write an absolute path, such as /api")
+}
+
+fn filters(rule: &mut Fields<'_>, matches: &[RouteMatch]) -> Vec<RouteFilter> {
+    let one_prefix = matches!(matches, [RouteMatch { path: PathMatch::Prefix(_), .. }]);
+    let mut rewrites = 0;
+    route::filters(rule, |kind, at, fields| {
+        let filter = match kind {
+            "RequestRedirect" => fields
+                .need("requestRedirect", "add it", |at| Some(RequestRedirect::read(at.fields()?, one_prefix)))
+                .map(RouteFilter::RequestRedirect),
+            "URLRewrite" => fields
+                .need("urlRewrite", "add it", |at| Some(UrlRewrite::read(at.fields()?, one_prefix)))
+                .map(RouteFilter::UrlRewrite),
+            other => {
+                let known =
+                    ["RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect", "URLRewrite"];
+                return route::other_filter(other, fields, &known);
+            }
+        };
+        rewrites |= if kind == "URLRewrite" { 1 } else { 2 };
+        if rewrites == 3 {
+            at.error(
+                "`RequestRedirect` and `URLRewrite` exclude each other",
+                "keep one of the two in the rule",
+            );
+        }
+        filter
+    })
+}
+
+impl RequestRedirect {
+    fn read(mut fields: Fields<'_>, one_prefix: bool) -> Self {
+        let schemes = [("http", RedirectScheme::Http), ("https", RedirectScheme::Https)];
+        RequestRedirect {
+            scheme: fields.get("scheme", |at| at.choice(&schemes)),
+            hostname: fields.get("hostname", |at| at.dns_name()),
+            path: fields.get("path", |at| PathRewrite::read(at.fields()?, one_prefix)),
+            port: fields.get("port", |at| at.port()),
+            status: fields.or("statusCode", 302, |at| match at.u32(0..=u32::MAX)? {
+                status @ (301 | 302 | 303 | 307 | 308) => u16::try_from(status).ok(),
+                status => at.refuse(format!("{status} is not a redirect"), "write 301, 302, 303, 307 or 308"),
+            }),
+        }
+    }
+}
+
+impl UrlRewrite {
+    fn read(mut fields: Fields<'_>, one_prefix: bool) -> Self {
+        UrlRewrite {
+            hostname: fields.get("hostname", |at| at.dns_name()),
+            path: fields.get("path", |at| PathRewrite::read(at.fields()?, one_prefix)),
+        }
+    }
+}
+
+impl PathRewrite {
+    fn read(mut fields: Fields<'_>, one_prefix: bool) -> Option<Self> {
+        let prefix = fields.need("type", "write ReplaceFullPath or ReplacePrefixMatch", |at| {
+            let prefix = at.choice(&[("ReplaceFullPath", false), ("ReplacePrefixMatch", true)])?;
+            if prefix && !one_prefix {
+                let remedy = "write one match of type PathPrefix, or ReplaceFullPath";
+                at.error("`ReplacePrefixMatch` needs a rule whose only match is a path prefix", remedy);
+            }
+            Some(prefix)
+        })?;
+        let (name, wrap): (_, fn(String) -> Self) = match prefix {
+            true => ("replacePrefixMatch", PathRewrite::Prefix),
+            false => ("replaceFullPath", PathRewrite::Full),
+        };
+        fields.need(name, "write the new path", new_path).map(wrap)
+    }
+}
+
+/// A path to send: what can stand in a request line, at most 1024 bytes. An empty prefix takes the prefix away.
+fn new_path(at: At<'_>) -> Option<String> {
+    let text = at.any_text()?;
+    let legal = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#".contains(&byte));
+    match legal && text.len() <= 1024 && (text.is_empty() || text.starts_with('/')) {
+        true => Some(text.to_owned()),
+        false => at.refuse(
+            format!("`{text}` is not a path to send"),
+            "write an absolute path without query, such as /v2",
+        ),
+    }
 }

@@ -14,7 +14,7 @@ mod http_route;
 mod multi_cluster_service;
 mod proxy_config;
 mod route;
-mod traffic_defaults;
+pub(crate) mod traffic_defaults;
 
 pub use application_set::{
     AppDestination, AppHook, AppSource, ApplicationSet, AutomatedSync, HealthGate, RolloutTarget, SyncPolicy,
@@ -35,6 +35,7 @@ pub use http_route::{
     HttpRoute, PathMatch, PathRewrite, QueryMatch, RedirectScheme, RequestRedirect, RouteFilter, RouteMatch,
     RouteRule, RouteTimeouts, UrlRewrite,
 };
+pub(crate) use multi_cluster_service::ServiceDefaults;
 pub use multi_cluster_service::{
     Backoff, CircuitBreaker, EndpointAlgorithm, FailoverRule, FailurePercentage, HashOn, Limits,
     LoadBalancer, MultiClusterService, OutlierDetection, Recovery, Retries, RetryBudget, RetryOn, Selection,

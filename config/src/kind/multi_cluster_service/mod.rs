@@ -1,10 +1,26 @@
 //! `MultiClusterService`: one service in several clusters; who gets which share, and who takes over.
 
+mod failover;
+mod resilience;
+mod traffic_policy;
+
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::trigger::Trigger;
+pub use failover::FailoverRule;
+pub use resilience::{Backoff, CircuitBreaker, Recovery, Retries, RetryBudget, RetryOn};
+pub use traffic_policy::{
+    EndpointAlgorithm, FailurePercentage, HashOn, Limits, LoadBalancer, OutlierDetection, SlowStart,
+    SuccessRate,
+};
+
+use crate::read::{At, Fields};
+use crate::resolve::Reference;
+use failover::Failover;
+use resilience::Resilience;
+use traffic_policy::{PoolLimits, TrafficPolicy};
 
 /// One service that runs in several clusters.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -62,229 +78,166 @@ pub struct ServiceCluster {
     pub endpoints_ref: String,
 }
 
-/// `trafficPolicy.loadBalancer`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LoadBalancer {
-    /// Default: [`EndpointAlgorithm::Rendezvous`].
-    pub algorithm: EndpointAlgorithm,
-    /// Percent of the mean load an endpoint may carry before a key moves on, at least 100. `None` (default): off.
-    pub hash_balance_factor: Option<u32>,
-    /// How a returning endpoint is brought up to its weight.
-    pub slow_start: SlowStart,
-    /// What makes a user stick; several are hashed together. Empty (default): nobody sticks.
-    pub hash_on: Vec<HashOn>,
+/// What a service takes where its document is silent: the built-in defaults, or those of `TrafficDefaults`.
+///
+/// A field is read with the value below it as its default, so there is no merging of half-filled structures.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ServiceDefaults {
+    selection: Selection,
+    fail_closed: bool,
+    overprovisioning: f64,
+    load_balancer: LoadBalancer,
+    limits: Limits,
+    outlier: OutlierDetection,
+    resilience: Resilience,
 }
 
-/// How a key finds its endpoint inside a cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum EndpointAlgorithm {
-    /// Weighted rendezvous: the fewest users move; the time grows with the endpoints.
-    Rendezvous,
-    /// Maglev table: constant time, a little more movement. Advised above 64 endpoints.
-    Maglev,
+impl Default for ServiceDefaults {
+    fn default() -> Self {
+        ServiceDefaults {
+            selection: Selection::WeightedHome,
+            fail_closed: false,
+            overprovisioning: 2.0,
+            load_balancer: LoadBalancer::default(),
+            limits: Limits::default(),
+            outlier: OutlierDetection::default(),
+            resilience: Resilience::default(),
+        }
+    }
 }
 
-/// `loadBalancer.slowStart`: `max(minWeightPercent, (t / window)^(1 / aggression))` of the weight.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SlowStart {
-    /// Default 30 s; 0 s is off.
-    #[serde(serialize_with = "crate::serialize::duration")]
-    pub window: Duration,
-    /// Default 1 (linear); above 0.
-    pub aggression: f64,
-    /// Default 10; 0 to 100.
-    pub min_weight_percent: f64,
+impl ServiceDefaults {
+    /// Reads what `TrafficDefaults` and `MultiClusterService` have in common. `inside` reads what only a service
+    /// may have under `resilience`; `service` is its name.
+    pub(crate) fn read(
+        &self,
+        spec: &mut Fields<'_>,
+        service: Option<&str>,
+        mut inside: impl FnMut(&mut Fields<'_>),
+    ) -> ServiceDefaults {
+        let selection = spec.or("selection", self.selection, |at| {
+            at.choice(&[
+                ("WeightedHome", Selection::WeightedHome),
+                ("PriorityTiers", Selection::PriorityTiers),
+            ])
+        });
+        let fail_closed = spec.or("failClosed", self.fail_closed, |at| at.boolean());
+        let overprovisioning = spec.or("overprovisioning", self.overprovisioning, |at| at.f64(1.0..=1000.0));
+        let policy = spec
+            .get("trafficPolicy", |at| at.fields().map(|fields| TrafficPolicy::read(fields, self, service)))
+            .unwrap_or_else(|| TrafficPolicy::untouched(self));
+        if let Some(service) = service.filter(|_| policy.outlier == self.outlier) {
+            spec.refer_at("trafficPolicy", Reference::Outlier(service.to_owned()));
+        }
+        let (resilience, breaker) = spec
+            .get("resilience", |at| {
+                let mut fields = at.fields()?;
+                inside(&mut fields);
+                Some(self.resilience.read(fields))
+            })
+            .unwrap_or_else(|| (self.resilience.clone(), PoolLimits::default()));
+        ServiceDefaults {
+            selection,
+            fail_closed,
+            overprovisioning,
+            load_balancer: policy.load_balancer,
+            limits: PoolLimits::join(spec.at(), policy.pool, breaker, self.limits),
+            outlier: policy.outlier,
+            resilience,
+        }
+    }
 }
 
-/// One part of a sticky key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum HashOn {
-    /// A request header, in lower case.
-    Header(String),
-    /// A cookie, set by the proxy when it is absent.
-    Cookie {
-        /// Name of the cookie.
-        name: String,
-        /// Its `Path` attribute. Default `/`.
-        path: String,
-        /// Its `Max-Age`. `None` (default, or `0s`): until the browser is closed.
-        #[serde(serialize_with = "crate::serialize::optional_duration")]
-        ttl: Option<Duration>,
-    },
-    /// The client's address.
-    SourceIp,
-    /// The first value of a query parameter, case-sensitive.
-    QueryParameter(String),
+impl MultiClusterService {
+    pub(crate) fn read(name: &str, mut spec: Fields<'_>, defaults: &ServiceDefaults) -> Option<Self> {
+        let clusters =
+            spec.need("clusters", "list the clusters that run the service", |at| clusters(at, name));
+        let known = clusters.as_deref().unwrap_or_default();
+        let twice = spec.has("failover");
+        let mut failover = spec.get("failover", |at| Failover::read(at, known));
+        let read = defaults.read(&mut spec, Some(name), |resilience| {
+            if twice && resilience.has("failover") {
+                let remedy = "keep one of the two: `spec.failover` or `spec.resilience.failover`";
+                resilience.error_at("failover", "`failover` is given under `spec` as well", remedy);
+            }
+            failover = resilience.get("failover", |at| Failover::read(at, known)).or(failover.take());
+        });
+        let failover = failover.unwrap_or_default();
+        failover.check_latencies(spec.at(), read.resilience.retries.per_try_timeout);
+        Some(MultiClusterService {
+            name: name.to_owned(),
+            selection: read.selection,
+            fail_closed: read.fail_closed,
+            overprovisioning: read.overprovisioning,
+            clusters: clusters?,
+            load_balancer: read.load_balancer,
+            limits: read.limits,
+            outlier: read.outlier,
+            breaker: read.resilience.breaker,
+            retries: read.resilience.retries,
+            overall_timeout: read.resilience.overall_timeout,
+            recovery: read.resilience.recovery,
+            failover: failover.rules,
+        })
+    }
+
+    /// The share of the requests that each cluster gets while all are available, in the order of `clusters`;
+    /// the shares add up to 1.
+    pub fn steady_shares(&self) -> Vec<f64> {
+        let first =
+            self.clusters.iter().filter(|cluster| cluster.weight > 0).map(|cluster| cluster.priority).min();
+        let counts = |cluster: &ServiceCluster| match self.selection {
+            Selection::WeightedHome => true,
+            Selection::PriorityTiers => Some(cluster.priority) == first,
+        };
+        let weight = |cluster: &ServiceCluster| if counts(cluster) { f64::from(cluster.weight) } else { 0.0 };
+        let sum: f64 = self.clusters.iter().map(weight).sum();
+        self.clusters.iter().map(|cluster| if sum > 0.0 { weight(cluster) / sum } else { 0.0 }).collect()
+    }
 }
 
-/// Limits of one (service, cluster) in one process, each at least 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Limits {
-    /// Default 1000.
-    pub max_connections: u32,
-    /// Requests queued because `max_connections` is reached; 0 queues none. Default 100.
-    pub max_pending: u32,
-    /// Requests in flight. Default 1000.
-    pub max_requests: u32,
+/// The largest weight anywhere: that of a Gateway API `backendRef`.
+pub(crate) const MAX_WEIGHT: u32 = 1_000_000;
+
+fn clusters(at: At<'_>, service: &str) -> Option<Vec<ServiceCluster>> {
+    let mut names = HashSet::new();
+    let clusters = at.filled_list(|at| {
+        let mut fields = at.fields()?;
+        let name = fields.need("name", "name the cluster", |at| {
+            let name = at.name()?;
+            at.unique(&mut names, "the cluster", &name);
+            Some(name)
+        });
+        let weight = fields.or("weight", 1, |at| at.u32(0..=MAX_WEIGHT));
+        let priority = fields.or("priority", 1, |at| at.u32(0..=u32::MAX));
+        let endpoints_ref = fields.get("endpointsRef", |at| at.name()).or_else(|| name.clone())?;
+        let reference = Reference::Cluster { service: service.to_owned(), cluster: endpoints_ref.clone() };
+        fields.refer_at(if fields.has("endpointsRef") { "endpointsRef" } else { "name" }, reference);
+        Some(ServiceCluster { name: name?, weight, priority, endpoints_ref })
+    })?;
+    if !clusters.is_empty() && clusters.iter().all(|cluster| cluster.weight == 0) {
+        at.error("every cluster has weight 0, so none would be used", "give at least one a weight above 0");
+    }
+    Some(clusters)
 }
 
-/// `trafficPolicy.outlierDetection`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct OutlierDetection {
-    /// Any 5xx or local error, in a row. Default 5.
-    pub consecutive_errors: u32,
-    /// 5xx answers in a row. Default: not counted apart.
-    pub consecutive_5xx: Option<u32>,
-    /// 502, 503 and 504 in a row. Default: not counted apart.
-    pub consecutive_gateway: Option<u32>,
-    /// Failures to connect, resets and timeouts in a row. Default 5.
-    pub consecutive_local_origin: u32,
-    /// How often the statistical kinds are computed and ejection counts fall. Default 30 s.
-    #[serde(serialize_with = "crate::serialize::duration")]
-    pub interval: Duration,
-    /// Default 30 s.
-    #[serde(serialize_with = "crate::serialize::duration")]
-    pub base_ejection_time: Duration,
-    /// Default 300 s; never below `base_ejection_time`.
-    #[serde(serialize_with = "crate::serialize::duration")]
-    pub max_ejection_time: Duration,
-    /// Share of a cluster's endpoints that may be out at once, 0 to 100. Default 50.
-    pub max_ejection_percent: u32,
-    /// Below this percentage of healthy endpoints their health is ignored; 0 is never. Default 50.
-    pub panic_threshold: u32,
-    /// Ejection of an endpoint whose share of failures is too high.
-    pub failure_percentage: FailurePercentage,
-    /// Ejection of an endpoint that stands out among the others.
-    pub success_rate: SuccessRate,
-}
+#[cfg(test)]
+mod tests {
+    use crate::testing::service;
 
-/// `outlierDetection.failurePercentage`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct FailurePercentage {
-    /// Percent of failed requests in an interval, 0 to 100. Default 85.
-    pub threshold: u32,
-    /// Endpoints with enough requests that there must be. Default 5.
-    pub minimum_hosts: u32,
-    /// Requests in the interval from which an endpoint is counted. Default 50.
-    pub request_volume: u32,
-}
+    #[test]
+    fn the_steady_shares_follow_weight_or_tier() {
+        let clusters =
+            "clusters: [{name: a, weight: 50}, {name: b, weight: 30, priority: 2}, {name: c, weight: 20}]";
+        assert_eq!(service(clusters).steady_shares(), [0.5, 0.3, 0.2]);
+        let tiers = service(&format!("selection: PriorityTiers, {clusters}"));
+        assert_eq!(tiers.steady_shares(), [50.0 / 70.0, 0.0, 20.0 / 70.0]);
+    }
 
-/// `outlierDetection.successRate`: ejects below `mean - stdev_factor * stdev`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SuccessRate {
-    /// Default 1.9; above 0.
-    pub stdev_factor: f64,
-    /// Endpoints with enough requests that there must be. Default 5: a cluster of three never triggers it.
-    pub minimum_hosts: u32,
-    /// Requests in the interval from which an endpoint is counted. Default 100.
-    pub request_volume: u32,
-}
-
-/// `resilience.circuitBreaker`, beside its share of [`Limits`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CircuitBreaker {
-    /// Errors of a cluster in a row that open it, under the further conditions of the policy. Default 5.
-    pub consecutive_errors: u32,
-}
-
-/// `resilience.retries`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Retries {
-    /// Tries in all, the first one included; 1 never repeats. Default 3; at most 10.
-    pub attempts: u32,
-    /// From the request's last byte to the response head. Default 2 s.
-    #[serde(serialize_with = "crate::serialize::duration")]
-    pub per_try_timeout: Duration,
-    /// Default `5xx,reset,connect-failure`.
-    pub on: RetryOn,
-    /// How much retrying a service may do.
-    pub budget: RetryBudget,
-    /// Whether a request that is not idempotent is repeated too, after it was sent. Default `false`.
-    pub non_idempotent: bool,
-    /// The pause before a retry: uniform in `[0, (2^n - 1) * base)`, at most `max`.
-    pub backoff: Backoff,
-}
-
-/// `retries.retryOn`: what counts as worth another try.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RetryOn {
-    /// `5xx`: any 5xx answer, and as in Envoy also a per-try timeout, a reset and a connect failure.
-    pub five_xx: bool,
-    /// `gateway-error`: 502, 503, 504.
-    pub gateway_error: bool,
-    /// `reset`: no answer (disconnect, reset, timeout).
-    pub reset: bool,
-    /// `connect-failure`.
-    pub connect_failure: bool,
-    /// `refused-stream`: REFUSED_STREAM of HTTP/2.
-    pub refused_stream: bool,
-    /// `retriable-4xx`: 409, as in Envoy.
-    pub retriable_4xx: bool,
-    /// Single HTTP statuses, ascending, each 400 to 599.
-    pub statuses: Vec<u16>,
-    /// gRPC codes by number, ascending, each 1 to 16.
-    pub grpc: Vec<u8>,
-}
-
-/// `retries.budget`: `percent` of the requests plus `min_per_second`, over `window`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RetryBudget {
-    /// Default 20; 0 to 100.
-    pub percent: f64,
-    /// Default 10.
-    pub min_per_second: f64,
-    /// Default 10 s.
-    #[serde(serialize_with = "crate::serialize::duration")]
-    pub window: Duration,
-}
-
-/// `retries.backoff`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Backoff {
-    /// Default 25 ms.
-    #[serde(serialize_with = "crate::serialize::duration")]
-    pub base: Duration,
-    /// Default 250 ms; at least `base`.
-    #[serde(serialize_with = "crate::serialize::duration")]
-    pub max: Duration,
-}
-
-/// `resilience.recovery`: how a cluster that was out gets its users back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Recovery {
-    /// Wait after the first trip of an outage. Default 30 s.
-    #[serde(serialize_with = "crate::serialize::duration")]
-    pub hold: Duration,
-    /// The hold doubles with a relapse, up to this. Default 300 s; at least `hold`.
-    #[serde(serialize_with = "crate::serialize::duration")]
-    pub max_hold: Duration,
-    /// From 10 to 100 % of the users in five steps. Default 48 s.
-    #[serde(serialize_with = "crate::serialize::duration")]
-    pub ramp: Duration,
-}
-
-/// One entry of `failover`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct FailoverRule {
-    /// The cluster that fails.
-    pub from: String,
-    /// The clusters that take over, a set: ordered by priority, then by hash. Never empty, never holds `from`.
-    pub to: Vec<String>,
-    /// What starts it. Every cluster has `clusterUnhealthy` anyway.
-    pub trigger_on: Vec<Trigger>,
+    #[test]
+    fn weight_and_priority_are_one_by_default_and_the_cluster_is_the_one_of_the_name() {
+        let service = service("clusters: [{name: a}, {name: b, endpointsRef: c}]");
+        let [a, b] = &service.clusters[..] else { panic!() };
+        assert_eq!((a.weight, a.priority, &*a.endpoints_ref, &*b.endpoints_ref), (1, 1, "a", "c"));
+    }
 }

@@ -1,0 +1,96 @@
+//! `failover`: who takes over from whom, and when.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::ServiceCluster;
+use crate::read::{At, Place, closest};
+use crate::report::Severity;
+use crate::trigger::{Trigger, TriggerKind};
+
+/// One entry of `failover`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailoverRule {
+    /// The cluster that fails.
+    pub from: String,
+    /// The clusters that take over, a set: ordered by priority, then by hash. Never empty, never holds `from`.
+    pub to: Vec<String>,
+    /// What starts it. Every cluster has `clusterUnhealthy` anyway.
+    pub trigger_on: Vec<Trigger>,
+}
+
+/// `failover` as read.
+#[derive(Default)]
+pub(super) struct Failover {
+    pub(super) rules: Vec<FailoverRule>,
+    /// The latencies that trigger, and where they stand.
+    latencies: Vec<(Duration, Place)>,
+}
+
+impl Failover {
+    /// `clusters` are those of the service, empty if they could not be read.
+    pub(super) fn read(at: At<'_>, clusters: &[ServiceCluster]) -> Option<Self> {
+        let mut sources = HashSet::new();
+        let mut latencies = Vec::new();
+        let rules = at.list(|at| {
+            let mut fields = at.fields()?;
+            let from = fields.need("from", "name the cluster that fails", |at| {
+                let from = member(at, clusters)?;
+                at.unique(&mut sources, "a rule from", &from);
+                Some(from)
+            });
+            let mut targets = HashSet::new();
+            let to = fields.need("to", "list the clusters that take over", |at| {
+                at.filled_list(|at| {
+                    let to = member(at, clusters)?;
+                    at.unique(&mut targets, "the target", &to);
+                    if Some(&to) == from.as_ref() {
+                        at.error(format!("`{to}` fails over to itself"), "name another cluster");
+                    }
+                    Some(to)
+                })
+            });
+            let trigger_on = fields.get("triggerOn", |at| {
+                at.list(|at| {
+                    let trigger = Trigger::read(at)?;
+                    if let TriggerKind::HighLatency { threshold, .. } = trigger.kind {
+                        latencies.push((threshold, at.place()));
+                    }
+                    Some(trigger)
+                })
+            });
+            let trigger_on = trigger_on.unwrap_or_else(|| vec![Trigger::cluster_unhealthy()]);
+            Some(FailoverRule { from: from?, to: to?, trigger_on })
+        })?;
+        Some(Failover { rules, latencies })
+    }
+
+    /// A latency that no try can reach triggers nothing.
+    pub(super) fn check_latencies(&self, at: At<'_>, per_try_timeout: Duration) {
+        for (_, place) in self.latencies.iter().filter(|(latency, _)| *latency >= per_try_timeout) {
+            let message = "never triggers: `retries.perTryTimeout` ends every try before that latency";
+            at.file.notes.note(
+                Severity::Warning,
+                place,
+                message,
+                "lower the latency, or raise `perTryTimeout`",
+            );
+        }
+    }
+}
+
+fn member(at: At<'_>, clusters: &[ServiceCluster]) -> Option<String> {
+    let name = at.name()?;
+    if clusters.is_empty() || clusters.iter().any(|cluster| cluster.name == name) {
+        return Some(name);
+    }
+    let names: Vec<&str> = clusters.iter().map(|cluster| &*cluster.name).collect();
+    let remedy = match closest(&name, &names) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => format!("the clusters of this service are: {}", names.join(", ")),
+    };
+    at.refuse(format!("`{name}` is not one of the service's clusters"), remedy)
+}
