@@ -22,6 +22,7 @@ mod admission;
 mod attempts;
 mod breaker;
 mod capacity;
+mod cluster;
 mod endpoint;
 mod engine;
 mod event;

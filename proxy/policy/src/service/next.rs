@@ -169,13 +169,11 @@ impl<V: View> Walk<'_, V> {
             return further;
         }
         // Nobody counts: what there is of home, unless told not to.
-        if keeper.is_none()
-            && counting().next().is_none()
-            && !self.plan.fail_closed
-            && !route.refused_by(origin)
-        {
-            if let Some(target) = self.anyway(origin, Pick::ANY) {
-                return Some(target);
+        let nobody = keeper.is_none() && counting().next().is_none();
+        if nobody && !self.plan.fail_closed && !route.refused_by(origin) {
+            let target = self.anyway(origin, Pick::ANY);
+            if target.is_some() {
+                return target;
             }
         }
         let twice = Pick { tried_too: true, skip_silent: true, ..Pick::ANY };

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::params::Selection;
-use super::plan::ServicePlan;
+use super::plan::{Cluster, ServicePlan};
 use super::view::View;
 use crate::hash::{KeyHash, SALT_ADMISSION, SALT_SPILL, mix, unit};
 use crate::rendezvous;
@@ -45,21 +45,30 @@ impl ServicePlan {
     /// Where the users of `home` go without it: its failover set by priority, and within one priority by this
     /// key's rendezvous score, so that a lost cluster's users spread over its targets by weight.
     pub(super) fn order(&self, key: KeyHash, home: u16) -> Order {
-        let mut order: Order = SmallVec::from_slice(&self.clusters[usize::from(home)].failover);
-        if order.len() > 1 {
-            let rank = |&target: &u16| {
-                let cluster = &self.clusters[usize::from(target)];
-                // A cluster of weight 0 takes what nobody of its priority with a weight can take.
-                let weight = f64::from(cluster.node.weight).max(1e-9);
-                (cluster.priority, -rendezvous::score(key, cluster.node.hash, weight), cluster.node.rank)
-            };
-            let mut ranked: SmallVec<[((u32, f64, u32), u16); 8]> =
-                order.iter().map(|t| (rank(t), *t)).collect();
-            ranked.sort_unstable_by(|(a, _), (b, _)| {
-                a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.cmp(&b.2))
-            });
-            order = ranked.into_iter().map(|(_, target)| target).collect();
-        }
-        order
+        let targets = &self.clusters[usize::from(home)].failover;
+        let place = |&target: &u16| {
+            let Cluster { node, priority, .. } = &self.clusters[usize::from(target)];
+            // A cluster of weight 0 takes what nobody of its priority with a weight can take.
+            let weight = f64::from(node.weight).max(1e-9);
+            Place {
+                priority: *priority,
+                score: rendezvous::score(key, node.hash, weight),
+                rank: node.rank,
+                target,
+            }
+        };
+        let mut places: SmallVec<[Place; 8]> = targets.iter().map(place).collect();
+        places.sort_unstable_by(|a, b| {
+            a.priority.cmp(&b.priority).then(b.score.total_cmp(&a.score)).then(a.rank.cmp(&b.rank))
+        });
+        places.into_iter().map(|place| place.target).collect()
     }
+}
+
+/// What a target is ordered by.
+struct Place {
+    priority: u32,
+    score: f64,
+    rank: u32,
+    target: u16,
 }
