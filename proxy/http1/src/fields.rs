@@ -81,7 +81,8 @@ pub(crate) fn append(bytes: &mut Vec<u8>, raw: &[u8]) -> Result<Span, Fault> {
 macro_rules! impl_fields {
     ($holder:ty) => {
         impl $holder {
-            /// The value of the first field of that name that is not dropped. [`Known::Other`] gives none.
+            /// The value of the first field of that name that is not dropped;
+            /// none for [`Known::Other`](crate::Known::Other).
             #[inline]
             pub fn get(&self, known: $crate::Known) -> Option<&[u8]> {
                 self.value_of(known).map(|value| value.of(&self.bytes))

@@ -230,6 +230,7 @@ mod tests {
             assert_eq!(Known::of(&lower.as_bytes()[1..]), Known::Other);
         }
         assert_eq!(Known::of(b""), Known::Other);
+        assert!(!same_name(b"content-content-length", b"content-length"));
         assert_eq!(Known::of(b"x-user-id"), Known::Other);
     }
 }

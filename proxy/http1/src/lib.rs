@@ -4,9 +4,10 @@
 //!
 //! * **Speed.** In front of a kernel that costs about 19 us a request, user time is all that a design
 //!   can win. hyper's public HTTP/1 interface costs about 26,000 instructions a request and no switch of
-//!   it moves that by more than 7 %; a hand-written codec costs a few hundred to a thousand. What is
-//!   saved is the header map: a head here is one `Vec<u8>` and one `Vec<Field>` of offsets, both reused,
-//!   so a request that is parsed and sent on allocates nothing and copies its fields in one run.
+//!   it moves that by more than 7 %; this codec takes about 5,500 to parse and write the heads of a
+//!   request and its response. What is saved is the header map: a head here is one `Vec<u8>` and one
+//!   `Vec<Field>` of offsets, both reused, so what is parsed and sent on allocates nothing, and its fields
+//!   are copied in runs.
 //! * **Safety.** A proxy is attacked where two parsers of the same bytes disagree (request smuggling,
 //!   response splitting, host confusion). The lenient readings that RFC 9112 permits (bare LF as a line
 //!   end, obs-fold joined, `Content-Length: 5, 5` merged, a `Transfer-Encoding` that overrides a length)

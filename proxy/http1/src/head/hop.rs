@@ -73,8 +73,9 @@ pub(crate) fn mark(bytes: &[u8], fields: &mut [Field], present: u64) -> Result<C
     Ok(options)
 }
 
+/// `option` is no known name, so no known field has it.
 fn drop_nominated(bytes: &[u8], fields: &mut [Field], option: &[u8]) {
-    for field in fields.iter_mut().filter(|field| field.known == Known::Other) {
+    for field in fields {
         if field.name.of(bytes).eq_ignore_ascii_case(option) {
             field.drop = true;
         }

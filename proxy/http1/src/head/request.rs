@@ -2,7 +2,7 @@
 
 use crate::error::{Fault, RequestError};
 use crate::fields::{Field, Span, append, impl_fields};
-use crate::head::{Framing, Version};
+use crate::head::{Framing, RequestKind, Version};
 use crate::parse::authority;
 
 /// A request method. Case counts (RFC 9110 section 9.1).
@@ -154,6 +154,17 @@ impl RequestHead {
     pub fn path_and_query(&self) -> &[u8] {
         let end = self.target.query.unwrap_or(self.target.path).end;
         self.slice(Span { start: self.target.path.start, end })
+    }
+
+    /// Whether the client has announced a body that is not empty.
+    pub fn has_body(&self) -> bool {
+        !self.framing.is_empty()
+    }
+
+    /// What the parser of the response must know. `upgrade`: the request is sent on with its `Upgrade`.
+    pub fn kind(&self, upgrade: bool) -> RequestKind {
+        let (head, connect) = (self.method == Method::Head, self.method == Method::Connect);
+        RequestKind { head, connect, upgrade: upgrade && self.upgrade.is_some() }
     }
 
     /// See [`RequestHead::upgrade`].

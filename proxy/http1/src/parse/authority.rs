@@ -18,9 +18,8 @@ pub(crate) fn check(authority: &[u8]) -> Result<Option<u16>, RequestError> {
         [b'[', rest @ ..] => {
             let inner = rest.split(|&c| c == b']').next().unwrap_or_default();
             let text = std::str::from_utf8(inner).map_err(|_| RequestError::Host)?;
-            if inner.len() == rest.len() || text.parse::<Ipv6Addr>().is_err() {
-                return Err(RequestError::Host);
-            }
+            text.parse::<Ipv6Addr>().map_err(|_| RequestError::Host)?;
+            // Past the end where the bracket is not closed.
             inner.len() + 2
         }
         _ => class::end_of_word(REG_NAME, authority, 0),

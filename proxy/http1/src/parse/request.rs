@@ -3,7 +3,7 @@
 use crate::class::{self, QUERY, TOKEN};
 use crate::error::{Fault, RequestError};
 use crate::fields::{Span, append};
-use crate::head::{Framing, Method, RequestHead, Version, mark};
+use crate::head::{Method, RequestHead, Version, mark};
 use crate::known::Known;
 use crate::limits::Limits;
 use crate::parse::{authority, framing, lines, target};
@@ -177,11 +177,4 @@ fn add_path(head: &mut RequestHead) -> Result<(), Fault> {
         head.target.query = Some(Span::new(start, head.bytes.len()));
     }
     Ok(())
-}
-
-impl RequestHead {
-    /// Whether a body follows that the client has announced.
-    pub fn has_body(&self) -> bool {
-        self.framing != Framing::None && self.framing != Framing::Length(0)
-    }
 }

@@ -36,6 +36,8 @@ impl<'a> ResponseOut<'a> {
 pub fn write_response(head: &ResponseHead, out: &mut Vec<u8>, opts: &ResponseOut<'_>) {
     out.reserve(head.bytes.len() + 128);
     let framing = match (opts.framing, opts.version) {
+        // RFC 9112 section 6.1, RFC 9110 section 8.6: neither field may be here.
+        _ if head.status < 200 || head.status == 204 => Framing::None,
         (Framing::Chunked, Version::Http10) => Framing::UntilClose,
         (framing, _) => framing,
     };

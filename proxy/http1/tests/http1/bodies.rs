@@ -183,6 +183,20 @@ fn what_is_encoded_is_decoded_at_every_split() {
 }
 
 #[test]
+fn trailers_from_elsewhere_are_held_to_the_same_rule() {
+    let mut trailers = Trailers::default();
+    trailers.push(b"host", b"a").unwrap();
+    assert_eq!(trailers.mark_forbidden(), Err(BodyError::ForbiddenTrailer));
+    trailers.remove(Known::Host);
+    trailers.push(b"cookie", b"a").unwrap();
+    assert_eq!((trailers.mark_forbidden(), trailers.is_empty()), (Ok(()), true));
+    trailers.push(b"x-sum", b"1").unwrap();
+    assert_eq!((trailers.mark_forbidden(), trailers.is_empty()), (Ok(()), false));
+    trailers.clear();
+    assert!(trailers.is_empty() && trailers.bytes.is_empty());
+}
+
+#[test]
 fn chunk_headers_are_plain_hexadecimal() {
     for (size, header) in [(1, "1\r\n"), (15, "f\r\n"), (16, "10\r\n"), (65536, "10000\r\n")] {
         assert_eq!(ChunkHeader::new(size).as_ref(), header.as_bytes());

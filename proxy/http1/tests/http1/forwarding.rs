@@ -20,8 +20,8 @@ fn fields_pass_as_spelled_and_in_order() {
 #[test]
 fn odd_spacing_is_made_regular() {
     assert_eq!(
-        forwarded("A:1\r\nB:\t2 \r\nC:   3\r\nD:\r\nE: 5\r\n"),
-        "A: 1\r\nB: 2\r\nC: 3\r\nD: \r\nE: 5\r\n"
+        forwarded("A:1\r\nB:\t2 \r\nC:   3\r\nD:\r\nE: 5\r\nF:\t6\r\n"),
+        "A: 1\r\nB: 2\r\nC: 3\r\nD: \r\nE: 5\r\nF: 6\r\n"
     );
 }
 
@@ -187,6 +187,11 @@ fn an_http_1_0_client_never_sees_chunks_rfc9112_6_1() {
         relayed(input, to, Version::Http11, false),
         "HTTP/1.1 200 OK\r\nTrailer: X\r\nTransfer-Encoding: chunked\r\n\r\n"
     );
+    let head = ok_response(input.as_bytes(), to);
+    let opts = ResponseOut { framing: Framing::Chunked, close: false, version: Version::Http10, extra: &[] };
+    let mut out = Vec::new();
+    write_response(&head, &mut out, &opts);
+    assert_eq!(out, b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
     let until_close = "HTTP/1.0 200 OK\r\nA: b\r\n\r\n";
     assert_eq!(
         relayed(until_close, to, Version::Http11, false),
@@ -216,6 +221,19 @@ fn interim_and_switching_responses_pass() {
         "HTTP/1.1 101 Switching Protocols\r\nA: b\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
     );
     assert_eq!(ok_response(CONTINUE, RequestKind::PLAIN).status, 100);
+}
+
+#[test]
+fn a_response_that_cannot_have_a_body_is_never_framed_rfc9112_6_1() {
+    for status in [103, 204] {
+        let mut head = ResponseHead::default();
+        head.begin(status, Version::Http11).unwrap();
+        let framing = Framing::Chunked;
+        let opts = ResponseOut { framing, close: false, version: Version::Http11, extra: &[] };
+        let mut out = Vec::new();
+        write_response(&head, &mut out, &opts);
+        assert!(out.ends_with(b"\r\n\r\n") && !out.windows(8).any(|octets| octets == b"Transfer"));
+    }
 }
 
 #[test]

@@ -102,6 +102,8 @@ fn an_absolute_target_without_path_asks_for_the_root() {
     }
     let options = ok(b"OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(sent(&options), "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
+    let options = ok(b"OPTIONS http://a?b HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(sent(&options), "OPTIONS /?b HTTP/1.1\r\nHost: a\r\n\r\n");
 }
 
 #[test]
@@ -182,12 +184,31 @@ fn expect_counts_only_with_a_body_in_http_1_1_rfc9110_10_1_1() {
 }
 
 #[test]
+fn names_of_any_letters_are_found_in_any_case() {
+    let head = ok(b"GET / HTTP/1.1\r\nHost: a\r\nX_User.Id^9: 1\r\n\r\n");
+    assert_eq!(head.find(b"x_user.id^9").collect::<Vec<_>>(), [b"1"]);
+    assert_eq!(head.find(b"x_user.id~9").count(), 0);
+}
+
+#[test]
+fn a_request_says_how_its_response_is_to_be_read() {
+    let kind = |text: &str, upgrade| ok(text.as_bytes()).kind(upgrade);
+    assert_eq!(kind("GET / HTTP/1.1\r\nHost: a\r\n\r\n", true), RequestKind::PLAIN);
+    assert_eq!(kind("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", true), RequestKind::HEAD);
+    assert_eq!(kind("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", true), RequestKind::CONNECT);
+    let upgrade = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+    assert_eq!((kind(upgrade, true), kind(upgrade, false)), (RequestKind::UPGRADE, RequestKind::PLAIN));
+}
+
+#[test]
 fn filters_can_push_set_and_remove_but_not_inject() {
     let mut head = ok(b"GET / HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nx-a: 2\r\nVia: v\r\n\r\n");
     head.set(b"X-A", b" 3 ").unwrap();
     assert_eq!(head.find(b"x-a").collect::<Vec<_>>(), [b"3"]);
     head.remove(Known::Via);
     assert_eq!((head.get(Known::Via), head.get_all(Known::Via).count()), (None, 0));
+    head.remove(Known::Other);
+    assert_eq!(head.find(b"x-a").count(), 1);
     head.push(b"via", b"w").unwrap();
     assert_eq!(head.get_all(Known::Via).collect::<Vec<_>>(), [b"w"]);
     head.remove_name(b"x-a");

@@ -129,6 +129,7 @@ refused! {
     a_tls_hello_rfc9112_3: b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" => RequestError::Method, 400;
     two_spaces_before_target_rfc9112_3: b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n" => RequestError::RequestLine, 400;
     two_spaces_before_version_rfc9112_3: b"GET /  HTTP/1.1\r\nHost: a\r\n\r\n" => RequestError::RequestLine, 400;
+    empty_target_rfc9112_3: b"GET  HTTP/1.1\r\nHost: a\r\n\r\n" => RequestError::RequestLine, 400;
     space_after_version_rfc9112_3: b"GET / HTTP/1.1 \r\nHost: a\r\n\r\n" => RequestError::RequestLine, 400;
     no_version_rfc9112_3: b"GET /\r\nHost: a\r\n\r\n" => RequestError::RequestLine, 400;
     no_version_and_no_more_rfc9112_3: b"GET /\r\n" => RequestError::RequestLine, 400;
