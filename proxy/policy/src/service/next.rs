@@ -26,8 +26,9 @@ impl ServicePlan {
     /// After a failure the same order goes on: one other endpoint of the cluster tried first, then the clusters
     /// of step 2, one endpoint each; the first cluster's further endpoints only where there is no such cluster,
     /// then everybody's further endpoints, and at the very last an endpoint that failed this request before, but
-    /// never the one that failed just now. A sibling that ran into a timeout within the last second is passed
-    /// over when this request did too: a silent cluster must not cost two timeouts.
+    /// never the one that failed just now. After a timeout, a sibling that itself ran into one within the last
+    /// second is passed over, and so are all siblings in a cluster that is not fully admitted: a silent cluster
+    /// must not cost two timeouts.
     ///
     /// A limit's refusal passes over the whole cluster (limits are per cluster) and uses up no attempt.
     ///
@@ -152,17 +153,19 @@ impl<V: View> Walk<'_, V> {
         let order = self.plan.order(route.key, origin);
         let counting = || order.iter().copied().filter(|&t| self.plan.counts(route.key, t, self.view));
         let places = || keeper.into_iter().chain(counting()).filter(|&c| !route.refused_by(c));
-        let fresh = Pick { skip_silent: self.last_was_timeout(), ..Pick::ANY };
-
         let first = route.first_cluster();
-        let has_try_left = |c: &u16| route.tries_in(*c) < if first.is_none_or(|f| f == *c) { 2 } else { 1 };
-        let walk =
-            places().filter(has_try_left).find_map(|c| self.pick(c, self.skipping(c, fresh), self.why(c)));
-        if walk.is_some() {
-            return walk;
+        let has_try_left = |c: &u16| {
+            let most = if first.is_none_or(|f| f == *c) { 2 } else { 1 };
+            route.tries_in(*c) < most && !self.is_suspect(*c)
+        };
+        let fresh = |c| Pick { skip_silent: self.was_silent(c), ..Pick::ANY };
+        let next = places().filter(has_try_left).find_map(|c| self.pick(c, fresh(c), self.why(c)));
+        if next.is_some() {
+            return next;
         }
-        if let Some(t) = self.least_bad(&order).filter(|t| !route.refused_by(*t) && has_try_left(t)) {
-            return self.pick(t, fresh, self.why(t));
+        let least_bad = self.least_bad(&order).filter(|t| !route.refused_by(*t) && has_try_left(t));
+        if let Some(target) = least_bad.and_then(|t| self.pick(t, fresh(t), self.why(t))) {
+            return Some(target);
         }
         let further = places().find_map(|c| self.pick(c, Pick::ANY, self.why(c)));
         if further.is_some() {
@@ -180,14 +183,14 @@ impl<V: View> Walk<'_, V> {
         places().chain(first.filter(|&f| !route.refused_by(f))).find_map(|c| self.pick(c, twice, Why::Retry))
     }
 
-    /// Only siblings of the endpoint that was silent are suspected of being silent too.
-    fn skipping(&self, cluster: u16, pick: Pick) -> Pick {
-        let same = self.route.last_failure().is_some_and(|(tried, _)| tried.cluster == cluster);
-        Pick { skip_silent: pick.skip_silent && same, ..pick }
+    /// The last failure was a timeout, and here: its siblings may be silent too.
+    fn was_silent(&self, cluster: u16) -> bool {
+        self.route.last_failure().is_some_and(|(tried, how)| tried.cluster == cluster && how.is_timeout())
     }
 
-    fn last_was_timeout(&self) -> bool {
-        self.route.last_failure().is_some_and(|(_, how)| how.is_timeout())
+    /// Silent, and on its way back from an outage: one wait is enough to know that it is not back.
+    fn is_suspect(&self, cluster: u16) -> bool {
+        self.was_silent(cluster) && self.view.admission(usize::from(cluster)) < 1.0
     }
 
     fn why(&self, cluster: u16) -> Why {
