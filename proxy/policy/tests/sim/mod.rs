@@ -8,7 +8,7 @@
 //! [`HealthEngine`]: causeway_proxy_policy::health::HealthEngine
 
 // Each test target uses a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 mod proxy;
 mod report;
@@ -16,7 +16,7 @@ mod setup;
 mod world;
 
 pub use report::Report;
-pub use setup::{Action, Behaviour, ClusterSetup, Setup};
+pub use setup::{Action, Behaviour, ClusterSetup, Setup, Variant};
 pub use world::run;
 
 use causeway_proxy_policy::Tick;

@@ -68,6 +68,8 @@ struct Request {
     try_sent: Tick,
     tries: u32,
     target: Option<Target>,
+    /// A try is out; otherwise it waits for its next one.
+    waits: bool,
     deadline: Tick,
 }
 
@@ -173,8 +175,7 @@ impl World<'_> {
         match event {
             Event::Arrival => self.arrival(),
             Event::Ends(request, number, ends) => {
-                let current =
-                    self.open.get(&request).is_some_and(|r| r.tries == number && r.target.is_some());
+                let current = self.open.get(&request).is_some_and(|r| r.tries == number && r.waits);
                 if current {
                     let ending = if let Ends::Badly(kind) = ends { Err(kind) } else { Ok(()) };
                     self.ended(request, ending);
@@ -229,7 +230,7 @@ impl World<'_> {
         let there = |target: Target| {
             usize::from(target.cluster) == cluster && endpoint.is_none_or(|e| e == target.endpoint as usize)
         };
-        self.open.iter().filter(|(_, r)| r.target.is_some_and(there)).map(|(&id, _)| id).collect()
+        self.open.iter().filter(|(_, r)| r.waits && r.target.is_some_and(there)).map(|(&id, _)| id).collect()
     }
 
     fn arrival(&mut self) {
@@ -249,7 +250,10 @@ impl World<'_> {
         let id = self.arrived;
         self.arrived += 1;
         let (sent, deadline) = (self.now, self.now + OVERALL);
-        self.open.insert(id, Request { user, sent, route, try_sent: sent, tries: 0, target: None, deadline });
+        self.open.insert(
+            id,
+            Request { user, sent, route, try_sent: sent, tries: 0, target: None, waits: false, deadline },
+        );
         self.send(id);
     }
 
@@ -274,6 +278,7 @@ impl World<'_> {
         self.shell.endpoints[c][e].in_flight += 1;
         request.tries += 1;
         request.target = Some(target);
+        request.waits = true;
         request.try_sent = self.now;
         let number = request.tries;
         let left = request.deadline.since(self.now);
@@ -319,8 +324,8 @@ impl World<'_> {
         let Some(target) = request.target else { return };
         let (c, e) = (usize::from(target.cluster), target.endpoint as usize);
         let sent = request.try_sent;
-        let in_flight = &mut self.shell.endpoints[c][e].in_flight;
-        *in_flight = in_flight.saturating_sub(1);
+        request.waits = false;
+        self.shell.endpoints[c][e].in_flight -= 1;
         let silent = ending == Err(Kind::Timeout);
         self.shell.record(c, e, sent, now, ending.is_err(), silent);
         match ending {
@@ -355,9 +360,6 @@ impl World<'_> {
         let Some(request) = self.open.get_mut(&id) else { return };
         let Some(target) = request.target else { return };
         request.route.failed(target, how, self.now);
-        if self.setup.variant != Variant::RetriesOnTheSameHost {
-            request.target = None;
-        }
         let context = RetryContext {
             idempotent: self.setup.idempotent,
             committed: false,
@@ -417,7 +419,12 @@ impl World<'_> {
                 continue;
             }
             for id in woken {
-                if let Some(target) = self.open.get(&id).and_then(|request| request.target) {
+                let request = self.open.get_mut(&id);
+                let target = request.and_then(|request| {
+                    request.waits = false;
+                    request.target
+                });
+                if let Some(target) = target {
                     self.shell.endpoints[usize::from(target.cluster)][target.endpoint as usize].in_flight -=
                         1;
                     self.retry(id, Outcome::GivenUp, FailureKind::Timeout);
