@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::kind::{
     ApplicationSet, ClientTrafficPolicy, Cluster, CostAwareScheduling, Gateway, GrpcRoute, HttpRoute,
-    MultiClusterService, ProxyConfig,
+    MultiClusterService, PolicyTargetKind, ProxyConfig,
 };
 
 /// Everything that was loaded, each resource by its `metadata.name`.
@@ -35,4 +35,33 @@ pub struct Config {
     pub application_sets: BTreeMap<String, Arc<ApplicationSet>>,
     /// `CostAwareScheduling`.
     pub cost_policies: BTreeMap<String, Arc<CostAwareScheduling>>,
+}
+
+impl Config {
+    /// The policy of a listener: the one for the listener itself, else the one for its whole Gateway. It holds as
+    /// a whole; what it leaves out is at its default, not at the wider policy's value.
+    pub fn listener_policy(&self, gateway: &str, listener: &str) -> Option<&Arc<ClientTrafficPolicy>> {
+        self.policy(PolicyTargetKind::Gateway, gateway, Some(listener))
+    }
+
+    /// The policy of a rule: the one for the rule itself if it has a name, else the one for its whole route.
+    /// Of it only `body_idle`, `upgrade_idle`, `stream_max` and `body_bytes` count, in place of the listener's.
+    pub fn rule_policy(&self, route: &str, rule: Option<&str>) -> Option<&Arc<ClientTrafficPolicy>> {
+        self.policy(PolicyTargetKind::HttpRoute, route, rule)
+    }
+
+    fn policy(
+        &self,
+        kind: PolicyTargetKind,
+        name: &str,
+        part: Option<&str>,
+    ) -> Option<&Arc<ClientTrafficPolicy>> {
+        let find = |section: Option<&str>| {
+            self.client_policies.values().find(|policy| {
+                let mut targets = policy.targets.iter();
+                targets.any(|t| t.kind == kind && t.name == name && t.section.as_deref() == section)
+            })
+        };
+        part.and_then(|part| find(Some(part))).or_else(|| find(None))
+    }
 }

@@ -9,7 +9,7 @@ use crate::kind::{
     ApplicationSet, ClientTrafficPolicy, Cluster, CostAwareScheduling, Gateway, GrpcRoute, HttpRoute,
     MultiClusterService, ProxyConfig, ServiceDefaults, traffic_defaults,
 };
-use crate::read::{At, Fields, File, Notes, Place, Step, Way, closest};
+use crate::read::{At, Fields, File, Notes, Place, Step, Way};
 use crate::report::{Report, Severity};
 use crate::resolve::{self, Declared};
 use crate::source::{self, Node, Source, Tree, Value};
@@ -193,11 +193,8 @@ impl<'a> Document<'a> {
             return Some(());
         }
         let text = at.any_text()?;
-        let names = KINDS.map(|(_, name, _)| name);
-        let remedy = match closest(text, &names) {
-            Some(name) => format!("did you mean `{name}`?"),
-            None => format!("the kinds are: {}", names.join(", ")),
-        };
+        let names = KINDS.iter().map(|(_, name, _)| *name);
+        let remedy = at.file.notes.remedy(text, names, "the kinds are");
         at.refuse(format!("the kind `{text}` is not known"), remedy)
     }
 }

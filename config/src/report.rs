@@ -85,12 +85,17 @@ impl Report {
         self.errors() + self.warnings() == 0
     }
 
+    /// Whether further problems are only counted.
+    pub(crate) fn is_full(&self) -> bool {
+        self.problems.len() >= MOST
+    }
+
     fn count(&self, severity: Severity) -> usize {
         self.problems.iter().filter(|problem| problem.severity == severity).count()
     }
 
     pub(crate) fn push(&mut self, problem: Problem) {
-        if self.problems.len() < MOST {
+        if !self.is_full() {
             self.problems.push(problem);
         } else if problem.severity == Severity::Error {
             self.dropped.0 += 1;

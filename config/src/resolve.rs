@@ -3,8 +3,8 @@
 //! While documents are read, every name that points elsewhere is noted with its place ([`Reference`]); here, with
 //! all of them read, each is looked up. The model itself carries no places.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::config::Config;
@@ -13,7 +13,7 @@ use crate::kind::{
     PolicyTargetKind,
 };
 use crate::load::{Kind, Strictness};
-use crate::read::{Notes, Place, closest};
+use crate::read::{Notes, Place};
 use crate::report::Severity;
 
 /// Something to be looked up when everything has been read.
@@ -38,7 +38,7 @@ pub(crate) enum Reference {
 }
 
 /// The names of all documents that were given, those with mistakes included, and where they stand.
-pub(crate) type Declared = HashMap<Kind, HashMap<String, Place>>;
+pub(crate) type Declared = HashMap<Kind, BTreeMap<String, Place>>;
 
 /// Looks everything up. `complete` is false if a file was cut short by a mistake in its text: then a name that
 /// is missing may stand in what could not be read, and nothing is said about it.
@@ -49,10 +49,17 @@ pub(crate) fn check(
     strictness: Strictness,
     complete: bool,
 ) {
-    let mut check = Check { notes, config, declared, strictness, complete, outlier: HashMap::new() };
+    let mut check = Check {
+        notes,
+        config,
+        declared,
+        strictness,
+        complete,
+        outlier: HashMap::new(),
+        ports: HashMap::new(),
+    };
     let references = notes.take_references();
     let mut targets: HashMap<&PolicyTarget, &str> = HashMap::new();
-    let mut gateways: Vec<&Gateway> = Vec::new();
     for (reference, place) in &references {
         match reference {
             Reference::Cluster { service, cluster } => check.cluster(service, cluster, place),
@@ -76,8 +83,7 @@ pub(crate) fn check(
             }
             Reference::Ports { gateway } => {
                 if let Some(gateway) = config.gateways.get(gateway) {
-                    check.ports(gateway, &gateways, place);
-                    gateways.push(gateway);
+                    check.ports(gateway, place);
                 }
             }
         }
@@ -92,6 +98,8 @@ struct Check<'a> {
     complete: bool,
     /// For each `Cluster` the first service that uses it.
     outlier: HashMap<&'a str, &'a MultiClusterService>,
+    /// Which Gateway has which port.
+    ports: HashMap<(u16, Span), &'a str>,
 }
 
 impl<'a> Check<'a> {
@@ -109,16 +117,14 @@ impl<'a> Check<'a> {
         if !self.complete || names.is_some_and(|names| names.contains_key(name)) {
             return true;
         }
-        let mut known: Vec<&str> = names.into_iter().flatten().map(|(name, _)| &**name).collect();
-        known.sort_unstable();
         let severity = match self.strictness {
             Strictness::Proxy => Severity::Error,
             Strictness::Validate => Severity::Warning,
         };
-        let remedy = match closest(name, &known) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("add a {kind} named `{name}`, or give its file as well"),
-        };
+        let known = names.into_iter().flatten().map(|(name, _)| &**name);
+        let missing = format!("add the {kind} `{name}`, or give its file as well; given are");
+        let remedy = self.notes.remedy(name, known, &missing);
+        let remedy = remedy.trim_end_matches("; given are: ");
         self.notes.note(severity, place, format!("there is no {kind} named `{name}`"), remedy);
         false
     }
@@ -247,33 +253,50 @@ impl<'a> Check<'a> {
         if let (Some(section), Some(sections)) = (&target.section, sections)
             && !sections.contains(&&**section)
         {
-            let remedy = match closest(section, &sections) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("its sections are: {}", sections.join(", ")),
-            };
+            let remedy = self.notes.remedy(section, sections, "its sections are");
             self.error(place, &format!("the {kind} `{}` has no section `{section}`", target.name), &remedy);
         }
     }
 
-    fn ports(&self, gateway: &Gateway, others: &[&'a Gateway], place: &Place) {
-        for other in others {
-            let shared = gateway.listeners.iter().find(|listener| {
-                other.listeners.iter().any(|theirs| theirs.port == listener.port)
-                    && gateway.addresses.iter().any(|a| other.addresses.iter().any(|b| overlap(*a, *b)))
-            });
-            if let Some(listener) = shared {
-                let message =
-                    format!("the Gateway `{}` listens on port {} as well", other.name, listener.port);
-                self.error(place, &message, "use another port or address, or join the two Gateways");
+    /// One Gateway a port and address: with two, SO_REUSEPORT would deal connections out between them.
+    fn ports(&mut self, gateway: &'a Gateway, place: &Place) {
+        let mut conflict = None;
+        let pairs = || {
+            let ports: BTreeSet<u16> = gateway.listeners.iter().map(|listener| listener.port).collect();
+            ports.into_iter().flat_map(|port| gateway.addresses.iter().map(move |ip| (port, *ip)))
+        };
+        for (port, ip) in pairs() {
+            let any_v4 = Span::Exact(Ipv4Addr::UNSPECIFIED.into());
+            // `::` takes IPv4 too where the system lets it.
+            let any = Span::Exact(Ipv6Addr::UNSPECIFIED.into());
+            let met = match ip {
+                IpAddr::V6(ip) if ip.is_unspecified() => vec![Span::Some],
+                IpAddr::V4(ip) if ip.is_unspecified() => vec![Span::SomeV4, any],
+                IpAddr::V4(_) => vec![Span::Exact(ip), any_v4, any],
+                IpAddr::V6(_) => vec![Span::Exact(ip), any],
+            };
+            let other = met.into_iter().find_map(|span| self.ports.get(&(port, span)));
+            conflict = conflict.or(other.map(|other| (*other, port)));
+        }
+        for (port, ip) in pairs() {
+            let v4 = ip.is_ipv4().then_some(Span::SomeV4);
+            for span in [Span::Exact(ip), Span::Some].into_iter().chain(v4) {
+                self.ports.entry((port, span)).or_insert(&gateway.name);
             }
+        }
+        if let Some((other, port)) = conflict {
+            let message = format!("the Gateway `{other}` listens on port {port} as well");
+            self.error(place, &message, "use another port or address, or join the two Gateways");
         }
     }
 }
 
-/// Whether both can be what a connection is made to. `::` takes IPv4 too where the system lets it.
-fn overlap(a: IpAddr, b: IpAddr) -> bool {
-    let all = |ip: IpAddr, other: IpAddr| ip.is_unspecified() && (ip.is_ipv6() || other.is_ipv4());
-    a == b || all(a, b) || all(b, a)
+/// What of a port is taken.
+#[derive(PartialEq, Eq, Hash)]
+enum Span {
+    Exact(IpAddr),
+    SomeV4,
+    Some,
 }
 
 impl ParentRef {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::read::{At, Fields, units};
+use crate::read::{At, Fields, remedy, units};
 
 /// A condition of a cluster that moves users away.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -137,10 +137,7 @@ fn parse(text: &str) -> Result<Trigger, Mistake> {
 
 fn unknown(name: &str) -> Mistake {
     let words = KINDS.map(|(word, _)| word);
-    let remedy = match crate::read::closest(name, &words) {
-        Some(word) => format!("did you mean `{word}`?"),
-        None => format!("write one of: {}", words.join(", ")),
-    };
+    let remedy = remedy(name, words, "write one of");
     (format!("`{name}` is not a trigger"), remedy)
 }
 
@@ -238,7 +235,7 @@ mod tests {
         parse(text).unwrap().kind
     }
 
-    fn remedy(text: &str) -> String {
+    fn remedy_for(text: &str) -> String {
         parse(text).unwrap_err().1
     }
 
@@ -277,7 +274,7 @@ mod tests {
             ("highErrorRate (> 100%)", "write a rate above 0% and below 100%, such as 5%"),
             ("clusterUnhealthy (> 5%)", "write clusterUnhealthy"),
         ] {
-            assert_eq!(remedy(text), expected, "{text}");
+            assert_eq!(remedy_for(text), expected, "{text}");
         }
     }
 

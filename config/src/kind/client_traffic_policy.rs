@@ -131,8 +131,10 @@ impl ClientTrafficPolicy {
         let targets =
             spec.need("targetRefs", "name what it applies to: [{kind: Gateway, name: edge}]", |at| {
                 at.filled_list(|at| {
-                    let target = PolicyTarget::read(at.fields()?)?;
-                    at.refer(Reference::Target { policy: name.to_owned(), target: target.clone() });
+                    let mut fields = at.fields()?;
+                    let target = PolicyTarget::read(&mut fields)?;
+                    let reference = Reference::Target { policy: name.to_owned(), target: target.clone() };
+                    fields.refer_at("name", reference);
                     Some(target)
                 })
             });
@@ -177,7 +179,7 @@ impl ClientTrafficPolicy {
 }
 
 impl PolicyTarget {
-    fn read(mut fields: Fields<'_>) -> Option<Self> {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
         fields.get("group", |at| at.choice(&[("gateway.networking.k8s.io", ())]));
         let kind = fields.need("kind", "write Gateway or HTTPRoute", |at| {
             at.choice(&[("Gateway", PolicyTargetKind::Gateway), ("HTTPRoute", PolicyTargetKind::HttpRoute)])

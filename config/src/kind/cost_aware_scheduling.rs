@@ -160,10 +160,8 @@ impl CostAwareScheduling {
             Some(speeds.into_iter().collect())
         });
         let resources = resources?;
-        for kind in gpu_speed
-            .keys()
-            .filter(|kind| !resources.gpu_types.is_empty() && !resources.gpu_types.contains(kind))
-        {
+        let types: HashSet<&String> = resources.gpu_types.iter().collect();
+        for kind in gpu_speed.keys().filter(|kind| !types.is_empty() && !types.contains(kind)) {
             let message = format!("`{kind}` has a speed but is not among `resources.gpuType`");
             spec.warn_at("gpuSpeed", message, "add it there, or leave it out here");
         }

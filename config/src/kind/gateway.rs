@@ -140,7 +140,8 @@ impl Gateway {
                 remedy,
             );
         }
-        let addresses = spec.get("addresses", |at| at.list(address)).filter(|list| !list.is_empty());
+        let addresses =
+            spec.get("addresses", |at| at.at_most(16)?.list(address)).filter(|list| !list.is_empty());
         let listeners = spec.need("listeners", "list at least one listener", listeners);
         for later in ["infrastructure", "allowedListeners", "backendTLS", "tls", "defaultScope"] {
             spec.not_yet(later, "leave it out");
@@ -172,7 +173,7 @@ fn address(at: At<'_>) -> Option<IpAddr> {
 fn listeners(at: At<'_>) -> Option<Vec<Listener>> {
     let mut names = HashSet::new();
     let mut ports: HashMap<u16, Vec<(ListenerProtocol, Option<HostPattern>, String)>> = HashMap::new();
-    at.filled_list(|at| {
+    at.at_most(64)?.filled_list(|at| {
         let listener = Listener::read(at.fields()?, &mut names)?;
         let others = ports.entry(listener.port).or_default();
         for (protocol, hostname, name) in &*others {

@@ -61,8 +61,9 @@ impl GrpcRoute {
     pub(crate) fn read(name: &str, mut spec: Fields<'_>) -> Option<Self> {
         let (hostnames, parents) = route::head(&mut spec);
         let mut names = HashSet::new();
-        let rules =
-            spec.get("rules", |at| at.filled_list(|at| GrpcRouteRule::read(at.fields()?, &mut names)));
+        let rules = spec.get("rules", |at| {
+            at.at_most(16)?.filled_list(|at| GrpcRouteRule::read(at.fields()?, &mut names))
+        });
         if !spec.has("rules") {
             let remedy = "write rules with `matches` and `backendRefs`";
             spec.at().warn("the route has no `rules`, so it answers every call with UNAVAILABLE", remedy);
@@ -89,7 +90,7 @@ impl GrpcRouteRule {
         let name = route::rule_name(&mut fields, names);
         fields.not_yet("timeouts", "set `resilience` of the MultiClusterService; grpc-timeout holds anyway");
         let matches = fields.get("matches", |at| {
-            at.list(|at| {
+            at.at_most(64)?.list(|at| {
                 let mut fields = at.fields()?;
                 let method = fields.get("method", |at| GrpcMethodMatch::read(at.fields()?));
                 Some(GrpcRouteMatch { method, headers: route::header_matches(&mut fields) })

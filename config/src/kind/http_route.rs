@@ -152,7 +152,8 @@ impl HttpRoute {
     pub(crate) fn read(name: &str, mut spec: Fields<'_>) -> Option<Self> {
         let (hostnames, parents) = route::head(&mut spec);
         let mut names = HashSet::new();
-        let rules = spec.get("rules", |at| at.filled_list(|at| RouteRule::read(at.fields()?, &mut names)));
+        let rules = spec
+            .get("rules", |at| at.at_most(16)?.filled_list(|at| RouteRule::read(at.fields()?, &mut names)));
         if !spec.has("rules") {
             let remedy = "write rules with `matches` and `backendRefs`";
             spec.at().warn("the route has no `rules`, so it answers every request with 500", remedy);
@@ -202,7 +203,7 @@ const METHODS: [(&str, &str); 9] = [
 impl RouteRule {
     fn read(mut fields: Fields<'_>, names: &mut HashSet<String>) -> Option<Self> {
         let name = route::rule_name(&mut fields, names);
-        let matches = fields.get("matches", |at| at.list(|at| RouteMatch::read(at.fields()?)));
+        let matches = fields.get("matches", |at| at.at_most(64)?.list(|at| RouteMatch::read(at.fields()?)));
         let matches = matches.filter(|list| !list.is_empty()).unwrap_or_else(|| vec![RouteMatch::default()]);
         let filters = filters(&mut fields, &matches);
         let timeouts =
@@ -240,7 +241,7 @@ impl RouteMatch {
         let headers = route::header_matches(&mut fields);
         let mut names = HashSet::new();
         let query = fields.or("queryParams", Vec::new(), |at| {
-            at.list(|at| {
+            at.at_most(16)?.list(|at| {
                 let mut fields = at.fields()?;
                 let name = fields.need("name", "name the query parameter", |at| {
                     let name = at.text()?;

@@ -67,12 +67,14 @@ pub struct HeaderModifier {
 
 /// What both kinds of route begin with: `hostnames` and `parentRefs`.
 pub(crate) fn head(spec: &mut Fields<'_>) -> (Vec<HostPattern>, Option<Vec<ParentRef>>) {
-    let hostnames = spec.or("hostnames", Vec::new(), |at| at.list(HostPattern::read));
+    let hostnames = spec.or("hostnames", Vec::new(), |at| at.at_most(16)?.list(HostPattern::read));
     spec.not_yet("useDefaultGateways", "name the Gateway in `parentRefs`");
     let parents = spec.need("parentRefs", "name the Gateway: parentRefs: [{name: edge}]", |at| {
-        at.filled_list(|at| {
-            let parent = ParentRef::read(at.fields()?)?;
-            at.refer(Reference::Parent { parent: parent.clone(), hostnames: hostnames.clone() });
+        at.at_most(32)?.filled_list(|at| {
+            let mut fields = at.fields()?;
+            let parent = ParentRef::read(&mut fields)?;
+            fields
+                .refer_at("name", Reference::Parent { parent: parent.clone(), hostnames: hostnames.clone() });
             Some(parent)
         })
     });
@@ -108,8 +110,8 @@ fn refers_to(fields: &mut Fields<'_>, group: &str, kind: &str, by_default: bool)
 }
 
 impl ParentRef {
-    fn read(mut fields: Fields<'_>) -> Option<Self> {
-        refers_to(&mut fields, "gateway.networking.k8s.io", "Gateway", true);
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        refers_to(fields, "gateway.networking.k8s.io", "Gateway", true);
         let gateway = fields.need("name", "name the Gateway", |at| at.name());
         let section = fields.get("sectionName", |at| at.name());
         let port = fields.get("port", |at| at.port());
@@ -119,7 +121,8 @@ impl ParentRef {
 
 /// `backendRefs` of a rule. `answered`: a filter answers, so that there must be none.
 pub(crate) fn backends(rule: &mut Fields<'_>, answered: bool) -> Vec<BackendRef> {
-    let backends = rule.or("backendRefs", Vec::new(), |at| at.list(|at| BackendRef::read(at.fields()?)));
+    let backends =
+        rule.or("backendRefs", Vec::new(), |at| at.at_most(16)?.list(|at| BackendRef::read(at.fields()?)));
     let given = rule.has("backendRefs");
     if answered && !backends.is_empty() {
         rule.error_at(
@@ -190,7 +193,7 @@ pub(crate) fn string_match(fields: &mut Fields<'_>) -> Option<StringMatch> {
 pub(crate) fn header_matches(fields: &mut Fields<'_>) -> Vec<HeaderMatch> {
     let mut names = HashSet::new();
     fields.or("headers", Vec::new(), |at| {
-        at.list(|at| {
+        at.at_most(16)?.list(|at| {
             let mut fields = at.fields()?;
             let name = fields.need("name", "name the header", |at| unique_header(at, &mut names));
             let value = string_match(&mut fields);
@@ -212,7 +215,7 @@ impl HeaderModifier {
             add: fields.or("add", Vec::new(), header_list),
             remove: fields.or("remove", Vec::new(), |at| {
                 let mut names = HashSet::new();
-                at.list(|at| unique_header(at, &mut names))
+                at.at_most(16)?.list(|at| unique_header(at, &mut names))
             }),
         };
         if modifier == HeaderModifier::default() {
@@ -227,7 +230,7 @@ impl HeaderModifier {
 
 fn header_list(at: At<'_>) -> Option<Vec<(String, String)>> {
     let mut names = HashSet::new();
-    at.list(|at| {
+    at.at_most(16)?.list(|at| {
         let mut fields = at.fields()?;
         let name = fields.need("name", "name the header", |at| unique_header(at, &mut names));
         let value = fields.need("value", "write the value", header_value);
@@ -263,7 +266,7 @@ pub(crate) fn filters(
 ) -> Vec<RouteFilter> {
     let mut all: Vec<RouteFilter> = Vec::new();
     rule.get("filters", |at| {
-        at.list(|at| {
+        at.at_most(16)?.list(|at| {
             let mut fields = at.fields()?;
             let kind = fields.need("type", "name the type of the filter", |at| at.text())?;
             let filter = match &*kind {
@@ -308,10 +311,7 @@ pub(crate) fn other_filter(kind: &str, fields: &mut Fields<'_>, known: &[&str]) 
         );
     }
     fields.ignore_rest();
-    let remedy = match crate::read::closest(kind, known) {
-        Some(word) => format!("did you mean `{word}`?"),
-        None => format!("write one of: {}", known.join(", ")),
-    };
+    let remedy = fields.at().file.notes.remedy(kind, known.iter().copied(), "write one of");
     refuse(fields, format!("`{kind}` is not a type of filter"), remedy)
 }
 

@@ -1,6 +1,6 @@
 //! A map whose fields are asked for by name.
 
-use super::{At, Notes, Place, Step, Way, closest};
+use super::{At, Notes, Place, Step, Way};
 use crate::report::Severity;
 use crate::resolve::Reference;
 use crate::source::{Entry, Node, Value};
@@ -148,11 +148,8 @@ impl Drop for Fields<'_> {
             let remedy = if entry.key == "<<" {
                 String::from("write the fields out: merge keys are not part of YAML 1.2")
             } else {
-                match closest(&entry.key, &self.asked) {
-                    Some(name) => format!("did you mean `{name}`?"),
-                    None if self.asked.is_empty() => String::from("leave it out: nothing is configured here"),
-                    None => format!("the fields here are: {}", self.asked.join(", ")),
-                }
+                let asked = self.asked.iter().copied();
+                self.notes().remedy(&entry.key, asked, "the fields here are")
             };
             self.notes().note(Severity::Error, &place, format!("unknown field `{}`", entry.key), remedy);
         }

@@ -14,6 +14,18 @@ impl<'a> At<'a> {
         matches!(self.node.value, Value::Map(_))
     }
 
+    /// Refuses a list that is longer than Gateway API lets it be, unread. The bounds are held for files too, as
+    /// these must mean the same on Kubernetes, whose API server would refuse them.
+    pub(crate) fn at_most(self, most: usize) -> Option<Self> {
+        match &self.node.value {
+            Value::List(items) if items.len() > most => {
+                let remedy = format!("write {most} at most (Gateway API)");
+                self.refuse(format!("{} items are too many", items.len()), remedy)
+            }
+            _ => Some(self),
+        }
+    }
+
     /// Reads every item; those with a mistake are left out, after it was noted.
     pub(crate) fn list<T>(self, mut read: impl FnMut(At<'_>) -> Option<T>) -> Option<Vec<T>> {
         let Value::List(items) = &self.node.value else {

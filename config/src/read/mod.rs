@@ -22,7 +22,7 @@ use crate::report::{Problem, Report, Severity};
 use crate::source::{Node, Position};
 
 pub(crate) use fields::Fields;
-pub(crate) use suggest::closest;
+pub(crate) use suggest::remedy;
 
 /// A place that outlives the tree.
 #[derive(Clone, Debug)]
@@ -66,6 +66,16 @@ impl<R> Notes<R> {
 
     pub(crate) fn refer(&self, reference: R, place: Place) {
         self.references.borrow_mut().push((reference, place));
+    }
+
+    /// [`remedy`], but for problems that are only counted: the comparing is what costs.
+    pub(crate) fn remedy<'n>(
+        &self,
+        written: &str,
+        names: impl IntoIterator<Item = &'n str>,
+        otherwise: &str,
+    ) -> String {
+        if self.report.borrow().is_full() { String::new() } else { remedy(written, names, otherwise) }
     }
 
     /// A place as in a problem: `file:line:column`.
@@ -154,11 +164,6 @@ impl<'a> At<'a> {
     pub(crate) fn refuse<T>(&self, message: impl Into<String>, remedy: impl Into<String>) -> Option<T> {
         self.error(message, remedy);
         None
-    }
-
-    /// Notes a name to be looked up when everything has been read.
-    pub(crate) fn refer(&self, reference: Reference) {
-        self.file.notes.refer(reference, self.place());
     }
 
     /// A file name, relative to the file it is written in.

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{At, closest, units};
+use super::{At, units};
 use crate::source::Value;
 
 impl<'a> At<'a> {
@@ -172,11 +172,8 @@ impl<'a> At<'a> {
         if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text) {
             return Some(*choice);
         }
-        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-        let remedy = match closest(text, &words) {
-            Some(word) => format!("did you mean `{word}`?"),
-            None => format!("write one of: {}", words.join(", ")),
-        };
+        let words = choices.iter().map(|(word, _)| *word);
+        let remedy = self.file.notes.remedy(text, words, "write one of");
         self.refuse(format!("`{text}` is not known here"), remedy)
     }
 }

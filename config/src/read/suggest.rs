@@ -1,18 +1,36 @@
 //! "Did you mean": the known name nearest to the one written.
 
+/// Names that are compared at most: a file with a hundred thousand names and as many slips must not take hours.
+const COMPARED: usize = 256;
+/// Names that are listed at most.
+const LISTED: usize = 12;
+
+/// What to do about an unknown name: the nearest known one, or `otherwise: a, b, c`.
+pub(crate) fn remedy<'n>(written: &str, names: impl IntoIterator<Item = &'n str>, otherwise: &str) -> String {
+    let names: Vec<&str> = names.into_iter().take(COMPARED).collect();
+    if let Some(name) = closest(written, &names) {
+        return format!("did you mean `{name}`?");
+    }
+    let listed = names[..names.len().min(LISTED)].join(", ");
+    let more = if names.len() > LISTED { ", ..." } else { "" };
+    format!("{otherwise}: {listed}{more}")
+}
+
 /// The name that differs by the fewest edits, if they are few enough for a slip: a third of its length.
-/// Letter case and what follows a whole name (`cluster` for `clusters`) count as one edit at most.
-pub(crate) fn closest<'n>(written: &str, names: &[&'n str]) -> Option<&'n str> {
+/// Letter case, `-` and `_` do not count.
+fn closest<'n>(written: &str, names: &[&'n str]) -> Option<&'n str> {
     // Longer texts are no slips, and the distance takes the product of the lengths.
     if written.len() > 64 {
         return None;
     }
+    let near = |name: &&&str| name.len().abs_diff(written.len()) <= name.len().max(3) / 2 + 2;
     let fold = |text: &str| text.to_ascii_lowercase().replace(['-', '_'], "");
     let folded = fold(written);
     names
         .iter()
+        .filter(near)
         .map(|name| (distance(&folded, &fold(name)), *name))
-        .filter(|(edits, name)| edits * 3 <= name.len().max(3))
+        .filter(|(edits, name)| edits * 3 <= name.len().max(3) && *edits < folded.len())
         .min_by_key(|(edits, _)| *edits)
         .map(|(_, name)| name)
 }
@@ -49,7 +67,16 @@ mod tests {
         assert_eq!(closest("MAXCONNECTIONS", &names), Some("maxConnections"));
         assert_eq!(closest("tsl", &names), Some("tls"));
         assert_eq!(closest("locality", &names), None);
+        assert_eq!(closest("c", &["a", "b"]), None);
         assert_eq!(closest(&"endpoints".repeat(1000), &names), None);
+    }
+
+    #[test]
+    fn a_stranger_is_shown_what_there_is() {
+        assert_eq!(remedy("maglew", ["rendezvous", "maglev"], "write"), "did you mean `maglev`?");
+        assert_eq!(remedy("ring", ["rendezvous", "maglev"], "write"), "write: rendezvous, maglev");
+        let many: Vec<String> = (0..1000).map(|number| format!("name-{number}")).collect();
+        assert!(remedy("x", many.iter().map(String::as_str), "write").ends_with("name-11, ..."));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::ServiceCluster;
-use crate::read::{At, Place, closest};
+use crate::read::{At, Place};
 use crate::report::Severity;
 use crate::trigger::{Trigger, TriggerKind};
 
@@ -33,19 +33,20 @@ pub(super) struct Failover {
 impl Failover {
     /// `clusters` are those of the service, empty if they could not be read.
     pub(super) fn read(at: At<'_>, clusters: &[ServiceCluster]) -> Option<Self> {
+        let known: HashSet<&str> = clusters.iter().map(|cluster| &*cluster.name).collect();
         let mut sources = HashSet::new();
         let mut latencies = Vec::new();
         let rules = at.list(|at| {
             let mut fields = at.fields()?;
             let from = fields.need("from", "name the cluster that fails", |at| {
-                let from = member(at, clusters)?;
+                let from = member(at, clusters, &known)?;
                 at.unique(&mut sources, "a rule from", &from);
                 Some(from)
             });
             let mut targets = HashSet::new();
             let to = fields.need("to", "list the clusters that take over", |at| {
                 at.filled_list(|at| {
-                    let to = member(at, clusters)?;
+                    let to = member(at, clusters, &known)?;
                     at.unique(&mut targets, "the target", &to);
                     if Some(&to) == from.as_ref() {
                         at.error(format!("`{to}` fails over to itself"), "name another cluster");
@@ -82,15 +83,15 @@ impl Failover {
     }
 }
 
-fn member(at: At<'_>, clusters: &[ServiceCluster]) -> Option<String> {
+fn member(at: At<'_>, clusters: &[ServiceCluster], known: &HashSet<&str>) -> Option<String> {
     let name = at.name()?;
-    if clusters.is_empty() || clusters.iter().any(|cluster| cluster.name == name) {
+    if clusters.is_empty() || known.contains(&*name) {
         return Some(name);
     }
-    let names: Vec<&str> = clusters.iter().map(|cluster| &*cluster.name).collect();
-    let remedy = match closest(&name, &names) {
-        Some(name) => format!("did you mean `{name}`?"),
-        None => format!("the clusters of this service are: {}", names.join(", ")),
-    };
+    let remedy = at.file.notes.remedy(
+        &name,
+        clusters.iter().map(|cluster| &*cluster.name),
+        "the clusters of this service are",
+    );
     at.refuse(format!("`{name}` is not one of the service's clusters"), remedy)
 }

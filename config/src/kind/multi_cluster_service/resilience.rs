@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::traffic_policy::PoolLimits;
-use crate::read::{At, Fields, closest, units};
+use crate::read::{At, Fields, units};
 
 /// `resilience.circuitBreaker`, beside its share of [`Limits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -268,14 +268,8 @@ impl RetryOn {
                 (Some(status @ 400..600), _) => self.statuses.extend(u16::try_from(status)),
                 (_, Some((_, code))) => self.grpc.push(code),
                 _ => {
-                    let words: Vec<&str> = HTTP_WORDS.into_iter().chain(GRPC_CODES).collect();
-                    let remedy = match closest(word, &words) {
-                        Some(word) => format!("did you mean `{word}`?"),
-                        None => format!(
-                            "write {}, a status of 400 to 599, or a gRPC code such as unavailable",
-                            HTTP_WORDS.join(", ")
-                        ),
-                    };
+                    let words = HTTP_WORDS.into_iter().chain(GRPC_CODES);
+                    let remedy = at.file.notes.remedy(word, words, "write a status of 400 to 599, or one of");
                     at.error(format!("`{word}` is nothing to retry on"), remedy);
                 }
             },
