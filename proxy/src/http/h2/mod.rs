@@ -1,0 +1,11 @@
+//! HTTP/2 on both sides, by the `h2` crate: connection, streams, flow control and HPACK are its; heads, bodies
+//! and trailers are turned into our exchange model here.
+
+mod body;
+mod client;
+mod fields;
+mod prefixed;
+mod server;
+
+pub use client::{ClientStream, Sender, connect};
+pub use server::{ServerStream, serve};

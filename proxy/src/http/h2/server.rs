@@ -1,0 +1,288 @@
+//! The client's side of HTTP/2: one task a connection, one a stream.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use causeway_proxy_http1::{Framing, H2Request, Method, RequestHead, ResponseHead, Trailers};
+use h2::Reason;
+use h2::server::SendResponse;
+use http::{HeaderMap, StatusCode};
+
+use super::body::{Receiving, Sending};
+use super::fields;
+use super::prefixed::Prefixed;
+use crate::http::exchange::{BodyError, Down, Fill, Response};
+use crate::http::h1::Wire;
+use crate::request::{self, Client};
+use crate::snapshot::PortKey;
+use crate::telemetry::counters::ConnectionEnd;
+use crate::timer::{Fired, Tag, Timer};
+use crate::worker::Worker;
+
+/// What a stream may have in flight towards us before we read it. RFC 9113 section 6.9.2 starts at 64 KiB,
+/// which stalls one upload at 64 KiB a round trip.
+const STREAM_WINDOW: u32 = 256 * 1024;
+
+/// The same for a whole connection: the bound on what one client can make us hold.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// Response bytes that `h2` may hold for one stream.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// Serves one HTTP/2 connection until it ends.
+pub async fn serve(worker: Rc<Worker>, key: PortKey, (wire, timer): (Wire, Rc<Timer>)) {
+    let Ok(peer) = wire.stream.peer() else { return };
+    let client = Rc::new(Client::new(key, peer, wire.stream.is_tls()));
+    let snapshot = worker.snapshot();
+    let Some(port) = snapshot.port(key) else { return };
+    let limits = port.client.clone();
+    drop(snapshot);
+    let first = wire.input.data().to_vec();
+    let io = Prefixed::new(&first, wire.into_stream());
+
+    let mut builder = h2::server::Builder::new();
+    builder
+        .max_concurrent_streams(limits.http2_streams)
+        .max_header_list_size(u32::try_from(limits.head.head_bytes).unwrap_or(u32::MAX))
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .enable_connect_protocol();
+    timer.set(Some(worker.now() + limits.request_header));
+    let mut connection = match timer.guard(builder.handshake::<_, Bytes>(io)).await {
+        Ok(Ok(connection)) => connection,
+        _ => return worker.counters().ended(ConnectionEnd::Http2Failed),
+    };
+
+    let active = Rc::new(Cell::new(0usize));
+    let mut served = 0u64;
+    timer.tag(Tag::Http2);
+    timer.set(Some(worker.now() + limits.keep_alive_idle));
+    if worker.is_draining() {
+        connection.graceful_shutdown();
+    }
+    loop {
+        let stream = match timer.guard(std::future::poll_fn(|cx| connection.poll_accept(cx))).await {
+            Ok(Some(Ok(stream))) => stream,
+            Ok(Some(Err(_))) => return worker.counters().ended(ConnectionEnd::Http2Failed),
+            Ok(None) => return,
+            Err(Fired::Deadline) if active.get() == 0 && served == 0 => {
+                connection.graceful_shutdown();
+                served = 1;
+                timer.set(Some(worker.now() + limits.request_header));
+                continue;
+            }
+            Err(Fired::Deadline) if active.get() == 0 && served == 1 => return,
+            Err(Fired::Deadline) => {
+                // Streams came in this period, or are under way: look again after another.
+                served = 0;
+                timer.set(Some(worker.now() + limits.keep_alive_idle));
+                continue;
+            }
+            Err(_) => {
+                connection.graceful_shutdown();
+                timer.set(Some(worker.now() + limits.keep_alive_idle));
+                continue;
+            }
+        };
+        served += 2;
+        let (request, respond) = stream;
+        active.set(active.get() + 1);
+        let open = Open(active.clone());
+        let (worker, client) = (worker.clone(), client.clone());
+        tokio::task::spawn_local(async move {
+            serve_stream(&worker, &client, request, respond).await;
+            drop(open);
+        });
+    }
+}
+
+/// Counts a stream for as long as it is served, also through a panic.
+struct Open(Rc<Cell<usize>>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+fn serve_stream<'a>(
+    worker: &'a Rc<Worker>,
+    client: &'a Client,
+    request: http::Request<h2::RecvStream>,
+    respond: SendResponse<Bytes>,
+) -> impl Future<Output = ()> + 'a {
+    let (parts, body) = request.into_parts();
+    let mut head = worker.take_request_head();
+    let converted = convert(&parts, body.is_end_stream(), &mut head);
+    let mut stream = ServerStream {
+        timer: Rc::new(worker.wheel.timer()),
+        body: Receiving::new(body),
+        respond,
+        sending: Sending::none(),
+        head_request: head.method == Method::Head,
+        responded: false,
+    };
+    async move {
+        match converted {
+            Ok(()) => request::handle(worker, client, Down::H2(&mut stream), &mut head).await,
+            Err(_) => {
+                worker.counters().bad_requests.add(1);
+                // RFC 9113 section 8.1.1: a malformed request is a stream error.
+                stream.respond.send_reset(Reason::PROTOCOL_ERROR);
+            }
+        }
+        worker.give_request_head(head);
+        if stream.responded && !stream.body.ended() {
+            // RFC 9113 section 8.1: the client may stop sending, its request was answered without the rest.
+            stream.sending.reset(Reason::NO_ERROR);
+        }
+    }
+}
+
+fn convert(
+    parts: &http::request::Parts,
+    ended: bool,
+    head: &mut RequestHead,
+) -> Result<(), causeway_proxy_http1::RequestError> {
+    let protocol = parts.extensions.get::<h2::ext::Protocol>();
+    let uri = &parts.uri;
+    head.begin_h2(&H2Request {
+        method: parts.method.as_str().as_bytes(),
+        scheme: uri.scheme_str().map(str::as_bytes),
+        authority: uri.authority().map(|authority| authority.as_str().as_bytes()),
+        path: uri.path_and_query().map(|path| path.as_str().as_bytes()),
+        protocol: protocol.map(|protocol| protocol.as_str().as_bytes()),
+    })?;
+    for (name, value) in &parts.headers {
+        head.push(name.as_str().as_bytes(), value.as_bytes())?;
+    }
+    head.finish_h2(ended)
+}
+
+/// One HTTP/2 stream of a client.
+pub struct ServerStream {
+    /// The stream's one deadline.
+    pub timer: Rc<Timer>,
+    body: Receiving,
+    respond: SendResponse<Bytes>,
+    sending: Sending,
+    head_request: bool,
+    responded: bool,
+}
+
+impl ServerStream {
+    /// Makes request body available.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Fill, BodyError>> {
+        self.body.poll_fill(cx)
+    }
+
+    /// The request body at hand.
+    pub fn chunk(&self) -> &[u8] {
+        self.body.chunk()
+    }
+
+    /// Marks request body as used.
+    pub fn consume(&mut self, n: usize) {
+        self.body.consume(n);
+    }
+
+    /// The request's trailers.
+    pub fn trailers(&self) -> Option<&Trailers> {
+        self.body.trailers()
+    }
+
+    /// Whether the whole request has been read.
+    pub fn request_ended(&self) -> bool {
+        self.body.ended()
+    }
+
+    /// Ready when the client gave the stream up.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.responded {
+            return self.sending.poll_reset(cx);
+        }
+        self.respond.poll_reset(cx).map(|_| ())
+    }
+
+    /// Sends a 1xx.
+    pub fn interim(&mut self, head: &ResponseHead) {
+        if let Some(response) = response(head.status, fields::to_map(head.iter())) {
+            // A stream that is over needs no hint.
+            let _ = self.respond.send_informational(response);
+        }
+    }
+
+    /// Sends a response head.
+    pub fn respond(&mut self, head: &ResponseHead, options: Response<'_>) -> io::Result<()> {
+        let mut map = fields::to_map(head.iter());
+        for (name, value) in options.extra {
+            fields::append(&mut map, name, value);
+        }
+        let length = match head.framing {
+            Framing::Length(n) => Some(n),
+            _ => None,
+        };
+        if let Some(n) = length
+            && !map.contains_key(http::header::CONTENT_LENGTH)
+        {
+            map.insert(http::header::CONTENT_LENGTH, n.into());
+        }
+        // A 101 is a 200 to an extended CONNECT (RFC 8441 section 5).
+        let status = if head.tunnel { 200 } else { head.status };
+        let response = response(status, map).ok_or_else(|| io::Error::other("status"))?;
+        let ended = !head.tunnel && (self.head_request || head.framing.is_empty());
+        let stream = self.respond.send_response(response, ended).map_err(io::Error::other)?;
+        self.responded = true;
+        self.sending = Sending::new(stream, length, ended);
+        Ok(())
+    }
+
+    /// Takes response body.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.sending.poll_write(cx, data)
+    }
+
+    /// Ends the response.
+    pub fn finish(&mut self, trailers: Option<&Trailers>) -> io::Result<()> {
+        self.sending.finish(trailers)
+    }
+
+    /// `h2` sends by itself.
+    pub fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Breaks the stream off.
+    pub fn abort(&mut self) {
+        if self.responded {
+            self.sending.reset(Reason::INTERNAL_ERROR);
+        } else {
+            self.respond.send_reset(Reason::INTERNAL_ERROR);
+        }
+    }
+
+    /// A stream's data is plain bytes as it is.
+    pub fn start_tunnel(&mut self) {}
+
+    /// Ends our direction of a tunnel.
+    pub fn poll_close(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.sending.finish(None))
+    }
+
+    /// Whether a response head was sent.
+    pub fn responded(&self) -> bool {
+        self.responded
+    }
+}
+
+fn response(status: u16, fields: HeaderMap) -> Option<http::Response<()>> {
+    let mut response = http::Response::new(());
+    *response.status_mut() = StatusCode::from_u16(status).ok()?;
+    *response.headers_mut() = fields;
+    Some(response)
+}

@@ -1,0 +1,144 @@
+//! From a listening socket to a connection that is served: limits, TLS, the choice of protocol.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
+
+use crate::http::stream::Stream;
+use crate::http::{h1, h2};
+use crate::snapshot::PortKey;
+use crate::telemetry::counters::ConnectionEnd;
+use crate::worker::Worker;
+
+/// Pause after the process ran out of descriptors or memory: accepting again at once would spin.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// HTTP/2 with prior knowledge announces itself with these bytes (RFC 9113 section 3.4).
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Accepts until told to stop, then takes what the kernel has already completed, so that closing the socket
+/// resets nobody.
+pub async fn accept_all(worker: Rc<Worker>, key: PortKey, listener: TcpListener, stop: Rc<Notify>) {
+    let stopped = stop.notified();
+    tokio::pin!(stopped);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut stopped => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((tcp, _)) => begin(&worker, key, tcp),
+            // The client gave up before we came: its own affair.
+            Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(_) => {
+                worker.counters().accept_errors.add(1);
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
+        }
+    }
+    while let Some(Ok((tcp, _))) = now_or_never(listener.accept()).await {
+        begin(&worker, key, tcp);
+    }
+}
+
+/// The future's result if it has one without waiting.
+async fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|cx| {
+        std::task::Poll::Ready(match future.as_mut().poll(cx) {
+            std::task::Poll::Ready(out) => Some(out),
+            std::task::Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+/// Starts a connection's task, unless the limit on connections is reached.
+fn begin(worker: &Rc<Worker>, key: PortKey, tcp: TcpStream) {
+    let snapshot = worker.snapshot();
+    let Some(port) = snapshot.port(key) else { return };
+    if !worker.shared.downstream.try_take(port.client.connections) {
+        worker.counters().connections_refused.add(1);
+        return;
+    }
+    worker.counters().connections.enter();
+    // Small writes must not wait for the ack of the one before.
+    let _ = tcp.set_nodelay(true);
+    let admitted = Admitted(worker.clone());
+    let tls = port.tls.clone();
+    let handshake = port.client.tls_handshake;
+    tokio::task::spawn_local(async move {
+        let worker = &admitted.0;
+        match tls {
+            None => serve(worker, key, Stream::Tcp(tcp)).await,
+            Some(config) => {
+                let accept = TlsAcceptor::from(config).accept(tcp);
+                match tokio::time::timeout(handshake, accept).await {
+                    Ok(Ok(tls)) => serve(worker, key, Stream::Tls(Box::new(tls.into()))).await,
+                    Ok(Err(_)) => worker.counters().ended(ConnectionEnd::TlsFailed),
+                    Err(_) => worker.counters().ended(ConnectionEnd::TlsTimeout),
+                }
+            }
+        }
+    });
+}
+
+/// An open downstream connection; counted out when dropped, also by a panic.
+struct Admitted(Rc<Worker>);
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.0.shared.downstream.give();
+        self.0.counters().connections.leave();
+    }
+}
+
+async fn serve(worker: &Rc<Worker>, key: PortKey, stream: Stream) {
+    let mut conn = h1::ServerConn::new(worker, key, stream);
+    match conn.is_http2().await {
+        Some(true) => h2::serve(worker.clone(), key, conn.into_parts()).await,
+        Some(false) => h1::serve(worker.clone(), conn).await,
+        None => {}
+    }
+}
+
+/// What the first bytes of a cleartext connection say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// HTTP/2 with prior knowledge.
+    Http2,
+    /// Anything else is HTTP/1.
+    Http1,
+    /// Not enough bytes to tell.
+    Unclear,
+}
+
+/// Tells HTTP/2 from HTTP/1 by the first bytes.
+pub fn opening(bytes: &[u8]) -> Opening {
+    if bytes.len() >= H2_PREFACE.len() && bytes.starts_with(H2_PREFACE) {
+        Opening::Http2
+    } else if H2_PREFACE.starts_with(bytes) {
+        Opening::Unclear
+    } else {
+        Opening::Http1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http2_is_told_from_http1_by_its_preface_alone() {
+        assert_eq!(opening(b"GET / HTTP/1.1\r\n"), Opening::Http1);
+        assert_eq!(opening(b"PRI"), Opening::Unclear);
+        assert_eq!(opening(b""), Opening::Unclear);
+        assert_eq!(opening(b"PRI * HTTP/1.1\r\n"), Opening::Http1);
+        assert_eq!(opening(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0"), Opening::Http2);
+    }
+}

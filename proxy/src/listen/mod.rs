@@ -1,0 +1,4 @@
+//! Listening: sockets, accepting, shutting down.
+
+pub mod accept;
+pub mod bind;

@@ -1,0 +1,111 @@
+//! The path of a request, in the order it is walked.
+//!
+//! ```text
+//!  head ── settle claims ── match route ── filters ── key ── limits ─┐
+//!                                                                    ▼
+//!  log, metrics ◄── relay body ◄── respond ◄── attempt: choose, send, await the head, retry
+//! ```
+
+pub mod attempt;
+pub mod body;
+pub mod client;
+pub mod error;
+pub mod filters;
+pub mod key;
+pub mod match_route;
+pub mod record;
+pub mod relay;
+pub mod respond;
+pub mod send;
+
+use std::rc::Rc;
+
+use causeway_proxy_http1::{Framing, Known, Method, RequestHead, RequestKind};
+
+pub use self::client::Client;
+use self::attempt::Attempts;
+use self::body::RequestBody;
+use self::error::ErrorKind;
+use self::record::Story;
+use crate::http::exchange::Down;
+use crate::snapshot::Snapshot;
+use crate::telemetry::trace::{self, TraceId};
+use crate::worker::Worker;
+
+/// Serves one request, from its head to the last byte of the answer and the line in the log.
+pub async fn handle(worker: &Rc<Worker>, client: &Client, mut down: Down<'_>, head: &mut RequestHead) {
+    let snapshot = worker.snapshot();
+    let mut story = Story::begin(worker.now(), head.method == Method::Head);
+    let served = serve(worker, client, &snapshot, &mut down, head, &mut story).await;
+    if let Err(error) = served {
+        story.error = Some(error);
+        respond::own(worker, &mut down, error, &mut story).await;
+    }
+    record::request(worker, client, head, &story);
+}
+
+async fn serve<'s>(
+    worker: &Rc<Worker>,
+    client: &Client,
+    snapshot: &'s Snapshot,
+    down: &mut Down<'_>,
+    head: &mut RequestHead,
+    story: &mut Story<'s>,
+) -> Result<(), ErrorKind> {
+    let port = snapshot.port(client.key).ok_or(ErrorKind::NoRoute)?;
+    let claims = client.settle(head, port.client.trusted_hops);
+    story.client = Some(claims.address);
+    story.trace = settle_trace(head);
+    if head.method == Method::Connect {
+        return Err(ErrorKind::ConnectMethod);
+    }
+    let rule = match_route::find(port, head).ok_or(ErrorKind::NoRoute)?;
+    story.rule = Some(&rule.name);
+    if let Some((status, location)) = rule.filters.redirect(head, client.tls, client.key.0.port()) {
+        return respond::redirect(worker, down, status, &location, story).await;
+    }
+    let limit = port.client.body_bytes.unwrap_or(u64::MAX);
+    if matches!(head.framing, Framing::Length(n) if n > limit) {
+        return Err(ErrorKind::BodyTooLarge);
+    }
+
+    let hash_on = match_route::hash_on(rule);
+    let key = key::of(hash_on, head, claims.address, worker.roll());
+    let service = match_route::service(rule, key.hash, worker.roll()).ok_or(ErrorKind::NoBackend)?;
+    let _open = story.enter(worker, service);
+    rule.filters.edit_request(head);
+
+    let idempotent = head.method.is_idempotent() && head.upgrade.is_none();
+    let route = service.plan.route(key.hash, worker.roll()).idempotent(idempotent);
+    record::home(worker, service, route.home(), story.started);
+    let mut body = RequestBody::new(head.framing, idempotent || service.retry.non_idempotent, limit);
+    let kind = RequestKind { head: head.method == Method::Head, connect: false, upgrade: head.upgrade.is_some() };
+    let path = rule.filters.path(head);
+    let head = &*head;
+    let attempts = Attempts {
+        worker,
+        client,
+        limits: &port.client,
+        service,
+        rule,
+        head,
+        path: path.as_deref(),
+        kind,
+        idempotent,
+        claims,
+        timer: down.timer(),
+    };
+    let mut won = attempts.run(down, &mut body, route, story).await?;
+    rule.filters.edit_response(&mut won.response);
+    relay::relay(&attempts, down, &mut body, won, key.set_cookie.as_deref(), story).await
+}
+
+/// Passes a valid trace context on as it came and drops an invalid one.
+fn settle_trace(head: &mut RequestHead) -> Option<TraceId> {
+    let found = trace::parse(head.get(Known::TraceParent)?);
+    if found.is_none() {
+        head.remove(Known::TraceParent);
+        head.remove(Known::TraceState);
+    }
+    found
+}

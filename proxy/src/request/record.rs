@@ -1,0 +1,308 @@
+//! What is counted, told to the health thread and logged of a request. Every counter is this worker's own; only a
+//! failure, and the first success after one, leave the thread.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, SystemTime};
+
+use causeway_proxy_http1::{Known, RequestHead, ResponseHead, Version};
+use causeway_proxy_policy::health::{ATTEMPTS, Attempt, EndpointId, Failure};
+use causeway_proxy_policy::{FailureKind, Target, Tick, Why};
+
+use super::attempt::Attempts;
+use super::client::Client;
+use super::error::ErrorKind;
+use super::respond;
+use crate::health::HealthInput;
+use crate::snapshot::{Endpoint, Lane, Service};
+use crate::telemetry::access_log::{FAILED_OVER, Flags, PANIC, RETRIED, Record};
+use crate::telemetry::trace::TraceId;
+use crate::upstream::lane::AttemptFailure;
+use crate::upstream::view::{is_failing, observe_latency};
+use crate::worker::Worker;
+
+/// What a request went through, for the log and the metrics.
+pub struct Story<'s> {
+    pub started: Tick,
+    pub status: u16,
+    pub error: Option<ErrorKind>,
+    pub head_request: bool,
+    pub rule: Option<&'s Arc<str>>,
+    pub service: Option<&'s Service>,
+    pub home: Option<usize>,
+    /// The last try: where, and why there.
+    pub last: Option<(Target, &'s Lane, &'s Endpoint)>,
+    pub attempts: u32,
+    /// Time to first byte of the last try, in nanoseconds.
+    pub first_byte: Option<u64>,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    /// The user's address, where trusted hops say it.
+    pub client: Option<IpAddr>,
+    pub trace: Option<TraceId>,
+}
+
+impl<'s> Story<'s> {
+    /// A request begins.
+    pub fn begin(started: Tick, head_request: bool) -> Story<'s> {
+        Story {
+            started,
+            status: 0,
+            error: None,
+            head_request,
+            rule: None,
+            service: None,
+            home: None,
+            last: None,
+            attempts: 0,
+            first_byte: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            client: None,
+            trace: None,
+        }
+    }
+
+    /// It is for `service`; counted as under way until the guard is dropped.
+    pub fn enter(&mut self, worker: &Rc<Worker>, service: &'s Service) -> OpenRequest<'s> {
+        self.service = Some(service);
+        let cells = service.state.cells(worker.index);
+        cells.requests.add(1);
+        cells.in_flight.enter();
+        OpenRequest { service, worker: worker.index }
+    }
+
+    /// Another try begins.
+    pub fn tries(&mut self, at: Target, home: usize, lane: &'s Lane, endpoint: &'s Endpoint, tries: u32) {
+        self.last = Some((at, lane, endpoint));
+        self.home = Some(home);
+        self.attempts = tries;
+    }
+}
+
+/// A request under way.
+pub struct OpenRequest<'s> {
+    service: &'s Service,
+    worker: usize,
+}
+
+impl Drop for OpenRequest<'_> {
+    fn drop(&mut self) {
+        self.service.state.cells(self.worker).in_flight.leave();
+    }
+}
+
+/// Counts a request at its home, for the load of clusters and the retry budget.
+pub fn home(worker: &Rc<Worker>, service: &Service, home: usize, now: Tick) {
+    if let Some(lane) = service.lanes.get(home) {
+        lane.state.cells(worker.index).home_requests.add(1);
+        service.budget_state.request(worker.index, home, service.budget.slice(now));
+    }
+}
+
+/// Counts the start of a try.
+pub fn started(attempts: &Attempts<'_, '_>, lane: &Lane, own: bool, retry: bool) {
+    let cells = lane.state.cells(attempts.worker.index);
+    if own { cells.own.add(1) } else { cells.spilled.add(1) }
+    if retry {
+        cells.retries.add(1);
+    }
+}
+
+/// Asks the budget for one more retry and, if it allows it, counts it.
+pub fn may_retry(attempts: &Attempts<'_, '_>, home: usize, cluster: usize, now: Tick) -> bool {
+    let (service, worker) = (attempts.service, attempts.worker.index);
+    let slice = service.budget.slice(now);
+    let cells = service.state.cells(worker);
+    if !service.budget_state.allows(&service.budget, home, cluster, slice) {
+        cells.retries_refused.add(1);
+        return false;
+    }
+    service.budget_state.retry(worker, home, cluster, slice);
+    cells.retries.add(1);
+    true
+}
+
+/// Counts a try that ended with a response head; gives the time to its first byte in nanoseconds.
+pub fn answered(
+    attempts: &Attempts<'_, '_>,
+    lane: &Lane,
+    endpoint: &Endpoint,
+    response: &ResponseHead,
+    sent_at: Tick,
+) -> u64 {
+    let worker = attempts.worker.index;
+    let now = attempts.worker.now();
+    let first_byte = now.0.saturating_sub(sent_at.0);
+    let failed = response.status >= 500;
+    let cells = lane.state.cells(worker);
+    cells.attempts.add(1);
+    cells.statuses[usize::from((response.status / 100).clamp(1, 5)) - 1].add(1);
+    cells.latency.record(first_byte);
+    for (slow, threshold) in cells.slow.iter().zip(&attempts.service.slow_thresholds) {
+        if first_byte > *threshold {
+            slow.add(1);
+        }
+    }
+    remember(lane, endpoint, worker, now, sent_at, failed);
+    let at = endpoint.state.cells(worker);
+    at.total.add(1);
+    if failed {
+        cells.errors.add(1);
+        let failure = Failure { kind: FailureKind::Status(response.status), sent_at, at: now };
+        tell_failure(attempts, lane, endpoint, failure);
+        return first_byte;
+    }
+    at.success.add(1);
+    observe_latency(&endpoint.state, worker, first_byte, now);
+    let run_ends = is_failing(&endpoint.state) && endpoint.state.failing.swap(false, Relaxed);
+    if run_ends || lane.state.admission.get() == 0.0 {
+        let (lane, endpoint) = (lane.state.id, endpoint.state.id);
+        attempts.worker.shared.health.send(HealthInput::Success { lane, endpoint, sent_at, ended_at: now });
+    }
+    first_byte
+}
+
+/// Counts a try that ended without a response head.
+pub fn failed(attempts: &Attempts<'_, '_>, lane: &Lane, endpoint: &Endpoint, error: ErrorKind, sent_at: Tick) {
+    let Some(label) = label(error) else { return };
+    let worker = attempts.worker.index;
+    let cells = lane.state.cells(worker);
+    cells.failures[label as usize].add(1);
+    let Some(kind) = failure_kind(error) else { return };
+    let now = attempts.worker.now();
+    cells.attempts.add(1);
+    cells.errors.add(1);
+    // No first byte at all is slower than any threshold.
+    cells.slow.iter().zip(&attempts.service.slow_thresholds).for_each(|(slow, _)| slow.add(1));
+    remember(lane, endpoint, worker, now, sent_at, true);
+    endpoint.state.cells(worker).total.add(1);
+    if kind.is_timeout() {
+        endpoint.state.timed_out(now);
+    }
+    tell_failure(attempts, lane, endpoint, Failure { kind, sent_at, at: now });
+}
+
+/// Counts an answer that broke off after its head was passed on. Its head has been counted as an attempt.
+pub fn cut(attempts: &Attempts<'_, '_>, lane: &Lane, endpoint: &Endpoint, sent_at: Tick) {
+    let now = attempts.worker.now();
+    lane.state.cells(attempts.worker.index).failures[AttemptFailure::Cut as usize].add(1);
+    tell_failure(attempts, lane, endpoint, Failure { kind: FailureKind::Reset, sent_at, at: now });
+}
+
+fn tell_failure(attempts: &Attempts<'_, '_>, lane: &Lane, endpoint: &Endpoint, failure: Failure) {
+    endpoint.state.failing.store(true, Relaxed);
+    let (lane, endpoint) = (lane.state.id, endpoint.state.id);
+    attempts.worker.shared.health.send(HealthInput::Failure { lane, endpoint, failure });
+}
+
+fn remember(lane: &Lane, endpoint: &Endpoint, worker: usize, ended: Tick, sent: Tick, failed: bool) {
+    let cells = lane.state.cells(worker);
+    let attempt = Attempt { ended, sent, endpoint: EndpointId(endpoint.state.id), failed };
+    let at = cells.ring_at.get() as usize;
+    cells.ring[at].set(attempt.pack());
+    cells.ring_at.set(((at + 1) % ATTEMPTS) as u64);
+}
+
+/// How a failure is told to the engine; `None` = it says nothing new about the endpoint.
+fn failure_kind(error: ErrorKind) -> Option<FailureKind> {
+    use ErrorKind::*;
+    match error {
+        ConnectFailed | TlsFailed => Some(FailureKind::Connect),
+        ConnectTimeout => Some(FailureKind::ConnectTimeout),
+        Reset | BadResponse(_) => Some(FailureKind::Reset),
+        TryTimeout => Some(FailureKind::Timeout),
+        _ => None,
+    }
+}
+
+fn label(error: ErrorKind) -> Option<AttemptFailure> {
+    use ErrorKind::*;
+    Some(match error {
+        ConnectFailed | TlsFailed | ConnectTimeout => AttemptFailure::Connect,
+        Reset => AttemptFailure::Reset,
+        TryTimeout | Deadline => AttemptFailure::Timeout,
+        BadResponse(_) => AttemptFailure::Malformed,
+        RefusedStream => AttemptFailure::Refused,
+        EndpointDown => AttemptFailure::EndpointDown,
+        _ => return None,
+    })
+}
+
+/// Counts and logs a request that is over.
+pub fn request(worker: &Rc<Worker>, client: &Client, head: &RequestHead, story: &Story<'_>) {
+    let now = worker.now();
+    let duration = now.0.saturating_sub(story.started.0);
+    if let Some(service) = story.service {
+        let cells = service.state.cells(worker.index);
+        cells.statuses[usize::from((story.status / 100).clamp(1, 5)) - 1].add(1);
+        cells.duration.record(duration);
+        cells.bytes_in.add(story.bytes_in);
+        cells.bytes_out.add(story.bytes_out);
+    } else if story.error == Some(ErrorKind::NoRoute) {
+        worker.counters().no_route.add(1);
+    }
+    let failed = story.error.is_some() || story.status >= 500;
+    let log = &worker.shared.access_log;
+    if log.wants(failed, worker.roll()) {
+        log.send(log_record(client, head, story, duration));
+    }
+}
+
+fn log_record(client: &Client, head: &RequestHead, story: &Story<'_>, duration: u64) -> Record {
+    let started = SystemTime::now().checked_sub(Duration::from_nanos(duration));
+    let user_agent = head.get(Known::UserAgent).unwrap_or_default();
+    let mut record = Record::new(
+        started.unwrap_or(SystemTime::UNIX_EPOCH),
+        story.client.unwrap_or(client.peer.ip()),
+        head.method_name(),
+        head.host(),
+        head.path_and_query(),
+        user_agent,
+    );
+    record.duration = duration;
+    record.first_byte = story.first_byte;
+    record.protocol = match head.version {
+        Version::Http10 => "HTTP/1.0",
+        Version::Http11 => "HTTP/1.1",
+        Version::Http2 => "HTTP/2",
+    };
+    record.status = story.status;
+    record.flags = flags(story);
+    (record.bytes_in, record.bytes_out) = (story.bytes_in, story.bytes_out);
+    record.rule = story.rule.cloned();
+    record.trace = story.trace;
+    record.attempts = story.attempts;
+    if let Some(service) = story.service {
+        record.service = Some(service.state.name.clone());
+        let home = story.home.and_then(|home| service.lanes.get(home));
+        record.home = home.map(|lane| lane.state.cluster.clone());
+    }
+    if let Some((at, lane, endpoint)) = story.last {
+        record.cluster = Some(lane.state.cluster.clone());
+        record.endpoint = Some(endpoint.state.address.clone());
+        record.why = Some(at.why.as_str());
+    }
+    record
+}
+
+fn flags(story: &Story<'_>) -> Flags {
+    let mut flags = Flags::default();
+    if let Some(error) = story.error {
+        flags.add(respond::answer(error).flag);
+    }
+    if story.attempts > 1 {
+        flags.add(RETRIED);
+    }
+    if let Some((at, ..)) = story.last {
+        if story.home != Some(usize::from(at.cluster)) {
+            flags.add(FAILED_OVER);
+        }
+        if at.why == Why::Panic {
+            flags.add(PANIC);
+        }
+    }
+    flags
+}

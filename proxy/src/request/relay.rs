@@ -1,0 +1,193 @@
+//! The answer on its way to the client, while the rest of the request may still go up.
+
+use std::task::{Context, Poll, ready};
+
+use super::attempt::{Attempts, Won};
+use super::body::{RequestBody, SendError};
+use super::error::ErrorKind;
+use super::record::{self, Story};
+use crate::http::exchange::{Down, Fill, Response, Up};
+use crate::timer::Fired;
+
+/// Sends the head, then the body, then gives the connection back.
+pub async fn relay(
+    attempts: &Attempts<'_, '_>,
+    down: &mut Down<'_>,
+    body: &mut RequestBody,
+    won: Won<'_>,
+    set_cookie: Option<&[u8]>,
+    story: &mut Story<'_>,
+) -> Result<(), ErrorKind> {
+    let worker = attempts.worker;
+    let Won { mut up, lane, endpoint, response, permit } = won;
+    let cookie = set_cookie.map(|line| (&b"Set-Cookie"[..], line));
+    story.status = response.status;
+    if down.respond(&response, Response { extra: cookie.as_slice(), close: false }).is_err() {
+        return Err(ErrorKind::ClientGone);
+    }
+    let tunnel = response.tunnel;
+    worker.give_response_head(response);
+    let ended = if tunnel {
+        tunnel_bytes(attempts, down, &mut up, story).await
+    } else {
+        relay_body(attempts, down, body, &mut up, story).await
+    };
+    story.bytes_in = body.taken;
+    drop(permit);
+    match ended {
+        Ok(()) => {
+            if let Up::H1(conn) = up {
+                worker.pools.give(lane, endpoint, conn, worker.now());
+            }
+        }
+        Err(error) => {
+            // The head is out: an error can only be shown by not ending the response.
+            down.abort();
+            story.error = Some(error);
+            if error == ErrorKind::ResponseCut {
+                record::cut(attempts, lane, endpoint, story.started);
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn relay_body(
+    attempts: &Attempts<'_, '_>,
+    down: &mut Down<'_>,
+    body: &mut RequestBody,
+    up: &mut Up,
+    story: &mut Story<'_>,
+) -> Result<(), ErrorKind> {
+    let (worker, timer, limits) = (attempts.worker, &*attempts.timer, attempts.limits);
+    let ends = limits.stream_max.map(|max| worker.now() + max);
+    let mut uploading = !down.request_ended();
+    let mut pausing = false;
+    std::future::poll_fn(|cx| {
+        let before = story.bytes_out;
+        if uploading {
+            match body.poll_send(cx, down, up) {
+                Poll::Pending => {}
+                Poll::Ready(Err(SendError::Client(error))) => return Poll::Ready(Err(error)),
+                // Sent, or the upstream has its answer out and wants no more.
+                Poll::Ready(_) => uploading = false,
+            }
+        }
+        match poll_download(cx, up, down, &mut story.bytes_out) {
+            Poll::Ready(ended) => return Poll::Ready(ended),
+            Poll::Pending => {}
+        }
+        if !pausing || story.bytes_out != before || body.take_progress() {
+            pausing = true;
+            let idle = worker.now() + limits.body_idle;
+            timer.set(Some(ends.map_or(idle, |ends| ends.min(idle))));
+        }
+        timer.poll_fired(cx).map(|why| match why {
+            Fired::Deadline if !up.chunk().is_empty() => Err(ErrorKind::ClientTimeout),
+            _ => Err(ErrorKind::ResponseCut),
+        })
+    })
+    .await
+}
+
+/// Moves the response body; ready once the client has all of it.
+fn poll_download(
+    cx: &mut Context<'_>,
+    up: &mut Up,
+    down: &mut Down<'_>,
+    moved: &mut u64,
+) -> Poll<Result<(), ErrorKind>> {
+    let gone = |_| ErrorKind::ClientGone;
+    loop {
+        match up.poll_fill(cx) {
+            Poll::Ready(Ok(Fill::Data)) => {
+                let n = ready!(down.poll_write(cx, up.chunk())).map_err(gone)?;
+                up.consume(n);
+                *moved += n as u64;
+            }
+            Poll::Ready(Ok(Fill::End)) => {
+                down.finish(up.trailers()).map_err(gone)?;
+                return down.poll_flush(cx).map_err(gone);
+            }
+            Poll::Ready(Err(_)) => return Poll::Ready(Err(ErrorKind::ResponseCut)),
+            Poll::Pending => {
+                ready!(down.poll_flush(cx)).map_err(gone)?;
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+/// Both directions as plain bytes, after a 101 or a 2xx to an extended CONNECT. An end in one direction is passed
+/// on; the tunnel is over when both have ended, or nothing moved for the idle time.
+async fn tunnel_bytes(
+    attempts: &Attempts<'_, '_>,
+    down: &mut Down<'_>,
+    up: &mut Up,
+    story: &mut Story<'_>,
+) -> Result<(), ErrorKind> {
+    let (worker, timer) = (attempts.worker, &*attempts.timer);
+    down.start_tunnel();
+    up.start_tunnel();
+    let idle = attempts.limits.upgrade_idle;
+    timer.set(Some(worker.now() + idle));
+    let (mut up_open, mut down_open) = (true, true);
+    std::future::poll_fn(|cx| {
+        let mut moved = 0u64;
+        while up_open {
+            match down.poll_fill(cx) {
+                Poll::Ready(Ok(Fill::Data)) => match up.poll_write(cx, down.chunk()) {
+                    Poll::Ready(Ok(n)) => {
+                        down.consume(n);
+                        moved += n as u64;
+                    }
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(ErrorKind::ResponseCut)),
+                    Poll::Pending => break,
+                },
+                Poll::Ready(Ok(Fill::End)) => match up.poll_close(cx) {
+                    Poll::Ready(_) => up_open = false,
+                    Poll::Pending => break,
+                },
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(ErrorKind::ClientGone)),
+                Poll::Pending => {
+                    if let Poll::Ready(Err(_)) = up.poll_flush(cx) {
+                        return Poll::Ready(Err(ErrorKind::ResponseCut));
+                    }
+                    break;
+                }
+            }
+        }
+        while down_open {
+            match up.poll_fill(cx) {
+                Poll::Ready(Ok(Fill::Data)) => match down.poll_write(cx, up.chunk()) {
+                    Poll::Ready(Ok(n)) => {
+                        up.consume(n);
+                        moved += n as u64;
+                        story.bytes_out += n as u64;
+                    }
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(ErrorKind::ClientGone)),
+                    Poll::Pending => break,
+                },
+                Poll::Ready(Ok(Fill::End)) => match down.poll_close(cx) {
+                    Poll::Ready(_) => down_open = false,
+                    Poll::Pending => break,
+                },
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(ErrorKind::ResponseCut)),
+                Poll::Pending => {
+                    if let Poll::Ready(Err(_)) = down.poll_flush(cx) {
+                        return Poll::Ready(Err(ErrorKind::ClientGone));
+                    }
+                    break;
+                }
+            }
+        }
+        if !up_open && !down_open {
+            return Poll::Ready(Ok(()));
+        }
+        if moved > 0 {
+            timer.set(Some(worker.now() + idle));
+        }
+        timer.poll_fired(cx).map(|_| Err(ErrorKind::ResponseCut))
+    })
+    .await
+}

@@ -1,0 +1,109 @@
+//! One try: send the request, wait for the head of the answer.
+
+use std::task::Poll;
+
+use causeway_proxy_http1::ResponseHead;
+use causeway_proxy_policy::Tick;
+
+use super::attempt::Attempts;
+use super::body::{RequestBody, SendError};
+use super::error::{ErrorKind, TryError};
+use crate::http::exchange::{Down, HeadError, Up};
+use crate::timer::{Fired, Tag};
+
+/// The ids that a waiting request is found by when its endpoint goes down.
+#[derive(Clone, Copy)]
+pub struct Waiting {
+    /// Id of the endpoint.
+    pub endpoint: u32,
+    /// Id of the lane.
+    pub lane: u32,
+}
+
+impl Attempts<'_, '_> {
+    /// Sends the request on `up` and reads the head of the final answer into `response`; 1xx go straight to the
+    /// client. `deadline` is the request's, once it is known: it begins with the request's last byte.
+    pub async fn exchange_heads(
+        &self,
+        down: &mut Down<'_>,
+        up: &mut Up,
+        body: &mut RequestBody,
+        response: &mut ResponseHead,
+        deadline: &mut Option<Tick>,
+        waiting: Waiting,
+    ) -> Result<(), TryError> {
+        let timer = &*self.timer;
+        let mut sent = false;
+        let mut broken = false;
+        let mut armed = false;
+        let mut by_deadline = false;
+        let mut now = self.worker.now();
+        let outcome = std::future::poll_fn(|cx| {
+            loop {
+                if !sent && !broken {
+                    let step = body.poll_send(cx, down, up);
+                    if step.is_pending() && (body.take_progress() || !armed) {
+                        now = self.worker.now();
+                        timer.set(Some(now + self.limits.body_idle));
+                        armed = true;
+                    }
+                    match step {
+                        Poll::Pending => {}
+                        Poll::Ready(Ok(())) => {
+                            sent = true;
+                            let ends = *deadline.get_or_insert_with(|| now + self.overall_timeout());
+                            let try_ends = now + self.try_timeout();
+                            by_deadline = ends <= try_ends;
+                            timer.set(Some(ends.min(try_ends)));
+                            if self.idempotent {
+                                timer.tag(Tag::FirstByte { endpoint: waiting.endpoint, lane: waiting.lane });
+                            }
+                        }
+                        Poll::Ready(Err(SendError::Client(kind))) => {
+                            return Poll::Ready(Err(TryError::touched(kind)));
+                        }
+                        // It may have answered before it had read everything: look for that, but not for long.
+                        Poll::Ready(Err(SendError::Upstream)) => {
+                            broken = true;
+                            timer.set(Some(now + self.try_timeout()));
+                        }
+                    }
+                }
+                match up.poll_head(cx, self.kind, response) {
+                    Poll::Ready(Ok(())) if response.is_interim() => {
+                        down.interim(response);
+                        // What does not fit now leaves with what follows.
+                        let _ = down.poll_flush(cx);
+                        continue;
+                    }
+                    Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(head_error(error))),
+                    Poll::Pending => {}
+                }
+                if sent && down.poll_gone(cx).is_ready() {
+                    return Poll::Ready(Err(TryError::touched(ErrorKind::ClientGone)));
+                }
+                return timer.poll_fired(cx).map(|why| {
+                    Err(TryError::touched(match why {
+                        Fired::EndpointDown => ErrorKind::EndpointDown,
+                        // Nothing at hand to send: it is the client that we wait for.
+                        _ if !sent && !broken && down.chunk().is_empty() => ErrorKind::ClientTimeout,
+                        _ if by_deadline => ErrorKind::Deadline,
+                        _ => ErrorKind::TryTimeout,
+                    }))
+                });
+            }
+        })
+        .await;
+        timer.tag(Tag::None);
+        outcome
+    }
+}
+
+fn head_error(error: HeadError) -> TryError {
+    match error {
+        HeadError::Reset => TryError::touched(ErrorKind::Reset),
+        HeadError::Refused => TryError::untouched(ErrorKind::RefusedStream),
+        HeadError::Malformed(what) => TryError::touched(ErrorKind::BadResponse(what)),
+    }
+}

@@ -1,0 +1,274 @@
+//! One snapshot: all that a request needs to know, compiled once, swapped as a whole.
+//!
+//! document -> validated model -> [`compile`] -> one [`cell::SnapshotCell`]. Nothing is half-applied, and a
+//! request that began under one snapshot ends under it.
+
+pub mod cell;
+pub mod compile;
+pub mod from_file;
+pub mod last_good;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use causeway_config::{Config, HashOn, HostPattern};
+use causeway_proxy_policy::health::EngineParams;
+use causeway_proxy_policy::backoff::Backoff;
+use causeway_proxy_policy::retry::RetryPolicy;
+use causeway_proxy_policy::retry_budget::RetryBudget;
+use causeway_proxy_policy::route_table::RouteTable;
+use causeway_proxy_policy::slow_start::SlowStart;
+use causeway_proxy_policy::{EndpointSet, ServicePlan};
+use rustls_pki_types::ServerName;
+
+use crate::request::filters::Filters;
+use crate::tls::client::Offer;
+use crate::upstream::endpoint::EndpointState;
+use crate::upstream::lane::LaneState;
+use crate::upstream::registry::PoolId;
+use crate::upstream::service::{BudgetState, ServiceState};
+
+/// One consistent version of everything.
+pub struct Snapshot {
+    /// Counts up with every change that took effect.
+    pub version: u64,
+    /// SHA-256 of the model's canonical encoding.
+    pub digest: String,
+    /// The model it was compiled from.
+    pub config: Config,
+    /// What is listened on.
+    pub ports: Vec<Port>,
+    /// All services, by name.
+    pub services: Vec<Arc<Service>>,
+    /// All clusters, by name.
+    pub clusters: Vec<Arc<Dial>>,
+    /// What the health engine is configured with; services and clusters in the same order.
+    pub health: EngineParams,
+}
+
+impl Snapshot {
+    /// The port with this key. Linear: a proxy has a handful.
+    pub fn port(&self, key: PortKey) -> Option<&Port> {
+        self.ports.iter().find(|port| port.key == key)
+    }
+
+    /// The service of that name.
+    pub fn service(&self, name: &str) -> Option<&Arc<Service>> {
+        self.services.iter().find(|service| *service.state.name == *name)
+    }
+}
+
+/// An address that is listened on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PortKey(pub SocketAddr);
+
+impl fmt::Display for PortKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One listening address and what it serves.
+pub struct Port {
+    /// The address as configured; with port 0 the kernel picks.
+    pub key: PortKey,
+    /// Certificates, if it speaks TLS.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Limits and timeouts towards clients.
+    pub client: Arc<ClientLimits>,
+    /// The Gateway listeners on this address, the most specific hostname first.
+    pub listeners: Vec<Arc<Listener>>,
+}
+
+impl Port {
+    /// The listener that a request for `host` belongs to (Gateway API: the most specific hostname wins).
+    pub fn listener(&self, host: &[u8]) -> Option<&Listener> {
+        match self.listeners.as_slice() {
+            [only] if only.hostname.is_none() => Some(&**only),
+            all => {
+                let host = std::str::from_utf8(host).ok()?;
+                let host = host.rsplit_once(':').map_or(host, |(name, port)| {
+                    if port.bytes().all(|b| b.is_ascii_digit()) { name } else { host }
+                });
+                let host = host.to_ascii_lowercase();
+                let fits = |listener: &&Arc<Listener>| {
+                    listener.hostname.as_ref().is_none_or(|name| name.matches(&host))
+                };
+                all.iter().find(fits).map(|listener| &**listener)
+            }
+        }
+    }
+}
+
+/// Limits and timeouts towards clients.
+#[derive(Clone, Debug)]
+pub struct ClientLimits {
+    /// Bounds of a request head.
+    pub head: causeway_proxy_http1::Limits,
+    /// Bound of a request body; `None` = none.
+    pub body_bytes: Option<u64>,
+    /// Connections of the whole process.
+    pub connections: u32,
+    /// Concurrent streams of one HTTP/2 connection.
+    pub http2_streams: u32,
+    /// From a head's first byte to its last.
+    pub request_header: Duration,
+    /// Longest pause within a body.
+    pub body_idle: Duration,
+    /// Longest pause of an upgraded connection.
+    pub upgrade_idle: Duration,
+    /// Longest life of a stream; `None` = none.
+    pub stream_max: Option<Duration>,
+    /// Longest pause between requests.
+    pub keep_alive_idle: Duration,
+    /// Longest TLS handshake.
+    pub tls_handshake: Duration,
+    /// How many proxies in front of us are trusted to have written X-Forwarded-For.
+    pub trusted_hops: u32,
+}
+
+/// One Gateway listener.
+pub struct Listener {
+    /// `gateway/listener`, a bounded label.
+    pub name: Arc<str>,
+    /// The hostname it is for.
+    pub hostname: Option<HostPattern>,
+    /// Which rule a request matches: an index into `rules`.
+    pub table: RouteTable,
+    /// All rules of all routes attached.
+    pub rules: Vec<Rule>,
+}
+
+/// One rule of one route.
+pub struct Rule {
+    /// `route/rule`, for the access log.
+    pub name: Arc<str>,
+    /// What is changed on the way.
+    pub filters: Filters,
+    /// Longest time from the request's last byte to the response's end; `None` = the service's alone.
+    pub request_timeout: Option<Duration>,
+    /// Longest single try; `None` = the service's alone.
+    pub try_timeout: Option<Duration>,
+    /// Where it goes, with weights. Empty or of total 0: 500 (Gateway API).
+    pub backends: Vec<Backend>,
+}
+
+/// One backend of a rule.
+pub struct Backend {
+    /// `None` = the reference does not resolve: 500 for its share.
+    pub service: Option<Arc<Service>>,
+    /// Share among the rule's backends.
+    pub weight: u32,
+    /// Node of the weighted split, so that a key stays on one side.
+    pub node: u64,
+}
+
+/// One service.
+pub struct Service {
+    /// Live counters.
+    pub state: Arc<ServiceState>,
+    /// Where keys go.
+    pub plan: ServicePlan,
+    /// What makes the key.
+    pub hash_on: Vec<HashOn>,
+    /// Its clusters, as the plan numbers them.
+    pub lanes: Vec<Lane>,
+    /// What is retried.
+    pub retry: RetryPolicy,
+    /// Share of retries.
+    pub budget: RetryBudget,
+    /// What the budget has counted.
+    pub budget_state: Arc<BudgetState>,
+    /// Pauses between tries.
+    pub backoff: Backoff,
+    /// Longest single try.
+    pub try_timeout: Duration,
+    /// Longest request, retries included.
+    pub overall_timeout: Duration,
+    /// How a returning endpoint gets its share back.
+    pub slow_start: SlowStart,
+    /// Latency thresholds in nanoseconds that its triggers judge by, ascending; at most
+    /// [`crate::upstream::lane::SLOW_THRESHOLDS`].
+    pub slow_thresholds: Vec<u64>,
+}
+
+/// One service's use of one cluster.
+pub struct Lane {
+    /// Live limits, admission, counters.
+    pub state: Arc<LaneState>,
+    /// How to reach the cluster.
+    pub dial: Arc<Dial>,
+    /// The cluster's endpoints, as the plan numbers them.
+    pub endpoints: Vec<Endpoint>,
+    /// Exact limits.
+    pub max_connections: u32,
+    /// See `max_connections`.
+    pub max_pending: u32,
+    /// See `max_connections`.
+    pub max_requests: u32,
+}
+
+/// One endpoint as one lane uses it.
+pub struct Endpoint {
+    /// Live standing and counters, shared by all lanes.
+    pub state: Arc<EndpointState>,
+    /// Where to connect.
+    pub socket: SocketAddr,
+    /// This lane's idle connections to it.
+    pub pool: Arc<PoolId>,
+    /// SNI and the name to verify, where TLS is spoken.
+    pub name: ServerName<'static>,
+}
+
+/// One endpoint of a cluster.
+pub struct Target {
+    /// Live standing and counters.
+    pub state: Arc<EndpointState>,
+    /// Where to connect.
+    pub socket: SocketAddr,
+    /// SNI and the name to verify, where TLS is spoken.
+    pub name: ServerName<'static>,
+}
+
+/// How to reach a cluster.
+pub struct Dial {
+    /// Name of the `Cluster`.
+    pub name: Arc<str>,
+    /// Which protocol to speak.
+    pub offer: Offer,
+    /// TLS, if it is spoken.
+    pub tls: Option<UpstreamTls>,
+    /// Longest connect, TLS included.
+    pub connect_timeout: Duration,
+    /// Idle connections are closed after this.
+    pub idle_timeout: Duration,
+    /// What is hashed, shared by all services of the cluster.
+    pub endpoints: Arc<EndpointSet>,
+    /// Its endpoints, in the same order.
+    pub targets: Vec<Target>,
+    /// The active check.
+    pub check: Option<causeway_config::HealthCheck>,
+}
+
+impl Dial {
+    /// Whether `other` is spoken to in the same way, so that what talks to it need not begin anew. TLS settings
+    /// are compared by identity: they are built from files that may have changed.
+    pub fn same_way(&self, other: &Dial) -> bool {
+        let tls = match (&self.tls, &other.tls) {
+            (None, None) => true,
+            (Some(a), Some(b)) => Arc::ptr_eq(&a.config, &b.config),
+            _ => false,
+        };
+        tls && self.offer == other.offer
+    }
+}
+
+/// TLS towards a cluster.
+pub struct UpstreamTls {
+    /// rustls's settings.
+    pub config: Arc<rustls::ClientConfig>,
+    /// SNI and the name to verify; `None` = the endpoint's host.
+    pub server_name: Option<ServerName<'static>>,
+}

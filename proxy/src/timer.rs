@@ -1,0 +1,375 @@
+//! One coarse timer wheel per worker, instead of one tokio timer per stage of a request.
+//!
+//! A connection (or an HTTP/2 stream) owns one [`Timer`] for its whole life and moves its deadline as it
+//! passes from stage to stage. Moving a deadline later costs a store: the wheel finds out when the old slot
+//! comes up and files the entry again. Only moving it before the filed slot costs a push. tokio's own timer
+//! was rejected for the request path: it takes a lock and relinks an entry at each of about six stages.
+//!
+//! A timer can also be fired by hand, by tag: that is how a waiting request learns that its endpoint has just
+//! been ejected, and an idle connection that the process drains, at no cost to the requests that never do.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use causeway_proxy_policy::Tick;
+use slab::Slab;
+
+/// Resolution: a deadline fires up to this much late, never early.
+const SLOT: u64 = 8_000_000;
+/// Slots in the ring; a later deadline is filed at the far end and again from there.
+const SLOTS: u64 = 512;
+
+/// Why a timer woke its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fired {
+    /// The deadline passed.
+    Deadline,
+    /// The endpoint that the owner waits for was taken out of service.
+    EndpointDown,
+    /// The process drains: idle connections close.
+    Drain,
+}
+
+/// What a timer's owner waits for, so that the wheel can find it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Tag {
+    #[default]
+    None,
+    /// An idle downstream connection.
+    Idle,
+    /// An HTTP/2 connection of a client.
+    Http2,
+    /// An idempotent request that waits for the first byte of this endpoint, for this lane (by their ids).
+    FirstByte {
+        /// Id of the endpoint.
+        endpoint: u32,
+        /// Id of the lane.
+        lane: u32,
+    },
+}
+
+#[derive(Default)]
+struct Entry {
+    /// Slot number of the deadline; `u64::MAX` = none.
+    due: u64,
+    /// The slot under which the wheel will look at this entry next; `u64::MAX` = not filed.
+    filed: u64,
+    tag: Tag,
+    fired: Option<Fired>,
+    waker: Option<Waker>,
+}
+
+struct Inner {
+    entries: Slab<Entry>,
+    ring: Vec<Vec<u32>>,
+    /// The next slot to be looked at.
+    next: u64,
+    /// The slot the driver sleeps for; `u64::MAX` = it sleeps for good.
+    planned: u64,
+    driver: Option<Waker>,
+}
+
+/// The wheel of one worker.
+pub struct Wheel {
+    inner: RefCell<Inner>,
+    origin: Instant,
+}
+
+impl Wheel {
+    /// `origin` is the instant of `Tick(0)`, one for the whole process.
+    pub fn new(origin: Instant) -> Rc<Wheel> {
+        let inner = Inner {
+            entries: Slab::new(),
+            ring: (0..SLOTS).map(|_| Vec::new()).collect(),
+            next: slot_after(tick_since(origin)),
+            planned: u64::MAX,
+            driver: None,
+        };
+        Rc::new(Wheel { inner: RefCell::new(inner), origin })
+    }
+
+    /// The process's clock.
+    pub fn now(&self) -> Tick {
+        tick_since(self.origin)
+    }
+
+    /// Wakes what is due, for ever. One such task runs per worker.
+    pub async fn drive(self: Rc<Self>) {
+        loop {
+            let slot = self.planned().await;
+            let at = self.origin + Duration::from_nanos(slot * SLOT);
+            let sleep = tokio::time::sleep_until(at.into());
+            tokio::pin!(sleep);
+            // An earlier deadline than the one slept for ends the sleep.
+            std::future::poll_fn(|cx| {
+                let mut inner = self.inner.borrow_mut();
+                if inner.planned < slot || sleep.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                inner.driver = Some(cx.waker().clone());
+                Poll::Pending
+            })
+            .await;
+            self.advance(self.now());
+        }
+    }
+
+    fn planned(&self) -> impl Future<Output = u64> + '_ {
+        std::future::poll_fn(|cx| {
+            let mut inner = self.inner.borrow_mut();
+            if inner.planned == u64::MAX {
+                inner.driver = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            Poll::Ready(inner.planned)
+        })
+    }
+
+    /// Fires all that is due at `now`, files the rest of those slots again.
+    fn advance(&self, now: Tick) {
+        let inner = &mut *self.inner.borrow_mut();
+        let last = now.0 / SLOT;
+        // After a long stall every slot is looked at once, not once per lap.
+        let from = inner.next.max(last.saturating_sub(SLOTS - 1));
+        for slot in from..=last {
+            let mut due = std::mem::take(&mut inner.ring[(slot % SLOTS) as usize]);
+            for key in due.drain(..) {
+                let Some(entry) = inner.entries.get_mut(key as usize) else { continue };
+                // A stale note: the entry was filed elsewhere since, or belongs to a new owner.
+                if entry.filed > last {
+                    continue;
+                }
+                entry.filed = u64::MAX;
+                if entry.due <= last {
+                    entry.due = u64::MAX;
+                    fire(entry, Fired::Deadline);
+                } else if entry.due != u64::MAX {
+                    let at = entry.due.min(last + SLOTS - 1);
+                    entry.filed = at;
+                    inner.ring[(at % SLOTS) as usize].push(key);
+                }
+            }
+            // Keep the allocation unless the slot was filled again meanwhile.
+            let place = &mut inner.ring[(slot % SLOTS) as usize];
+            if place.is_empty() {
+                *place = due;
+            }
+        }
+        inner.next = inner.next.max(last + 1);
+        inner.planned = (inner.next..inner.next + SLOTS)
+            .find(|slot| !inner.ring[(slot % SLOTS) as usize].is_empty())
+            .unwrap_or(u64::MAX);
+    }
+
+    /// Fires every timer whose tag is meant. Looks at all of them: for rare events only.
+    pub fn fire_where(&self, meant: impl Fn(Tag) -> bool, why: Fired) {
+        for (_, entry) in self.inner.borrow_mut().entries.iter_mut() {
+            if meant(entry.tag) {
+                fire(entry, why);
+            }
+        }
+    }
+
+    /// A timer without a deadline.
+    pub fn timer(self: &Rc<Self>) -> Timer {
+        let entry = Entry { due: u64::MAX, filed: u64::MAX, ..Entry::default() };
+        let key = self.inner.borrow_mut().entries.insert(entry);
+        Timer { wheel: self.clone(), key }
+    }
+
+    /// Timers alive, for the leak checks of tests and the soak.
+    pub fn len(&self) -> usize {
+        self.inner.borrow().entries.len()
+    }
+
+    /// Whether no timer is alive.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn fire(entry: &mut Entry, why: Fired) {
+    entry.fired = Some(why);
+    if let Some(waker) = entry.waker.take() {
+        waker.wake();
+    }
+}
+
+fn tick_since(origin: Instant) -> Tick {
+    Tick(origin.elapsed().as_nanos() as u64)
+}
+
+/// The first slot that is wholly after `tick`.
+fn slot_after(tick: Tick) -> u64 {
+    tick.0 / SLOT + 1
+}
+
+/// One owner's deadline on a [`Wheel`].
+pub struct Timer {
+    wheel: Rc<Wheel>,
+    key: usize,
+}
+
+impl Timer {
+    /// Sets the deadline and forgets an earlier firing. `None` = no deadline.
+    pub fn set(&self, at: Option<Tick>) {
+        let inner = &mut *self.wheel.inner.borrow_mut();
+        let entry = &mut inner.entries[self.key];
+        entry.fired = None;
+        entry.due = at.map_or(u64::MAX, slot_after);
+        if entry.due >= entry.filed {
+            return;
+        }
+        let slot = entry.due.clamp(inner.next, inner.next + SLOTS - 1);
+        entry.filed = slot;
+        inner.ring[(slot % SLOTS) as usize].push(self.key as u32);
+        if slot < inner.planned {
+            inner.planned = slot;
+            if let Some(driver) = inner.driver.take() {
+                driver.wake();
+            }
+        }
+    }
+
+    /// The process's clock.
+    pub fn now(&self) -> Tick {
+        self.wheel.now()
+    }
+
+    /// Says what the owner waits for (see [`Tag`]).
+    pub fn tag(&self, tag: Tag) {
+        self.wheel.inner.borrow_mut().entries[self.key].tag = tag;
+    }
+
+    /// Ready once fired; the firing stays until the next [`Timer::set`].
+    pub fn poll_fired(&self, cx: &mut Context<'_>) -> Poll<Fired> {
+        let entry = &mut self.wheel.inner.borrow_mut().entries[self.key];
+        if let Some(why) = entry.fired {
+            return Poll::Ready(why);
+        }
+        match &entry.waker {
+            Some(waker) if waker.will_wake(cx.waker()) => {}
+            _ => entry.waker = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// Runs `work` until it ends or the timer fires; the work goes first when both are ready.
+    pub fn guard<F: Future>(&self, work: F) -> impl Future<Output = Result<F::Output, Fired>> {
+        async move {
+            let mut work = std::pin::pin!(work);
+            std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
+                Poll::Ready(out) => Poll::Ready(Ok(out)),
+                Poll::Pending => self.poll_fired(cx).map(Err),
+            })
+            .await
+        }
+    }
+
+    /// Waits for the firing alone.
+    pub fn fired(&self) -> impl Future<Output = Fired> + '_ {
+        std::future::poll_fn(|cx| self.poll_fired(cx))
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        // A note left in the ring is harmless: `advance` checks that the entry there is due.
+        self.wheel.inner.borrow_mut().entries.remove(self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fired(timer: &Timer) -> Option<Fired> {
+        match timer.poll_fired(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(why) => Some(why),
+            Poll::Pending => None,
+        }
+    }
+
+    fn wheel() -> Rc<Wheel> {
+        Wheel::new(Instant::now())
+    }
+
+    #[test]
+    fn a_deadline_fires_late_by_at_most_a_slot_and_never_early() {
+        let wheel = wheel();
+        let timer = wheel.timer();
+        timer.set(Some(Tick::from_millis(100)));
+        wheel.advance(Tick::from_millis(99));
+        assert_eq!(fired(&timer), None);
+        wheel.advance(Tick(100_000_000 + SLOT));
+        assert_eq!(fired(&timer), Some(Fired::Deadline));
+    }
+
+    #[test]
+    fn a_deadline_moved_later_does_not_fire_at_its_old_slot() {
+        let wheel = wheel();
+        let timer = wheel.timer();
+        timer.set(Some(Tick::from_millis(50)));
+        timer.set(Some(Tick::from_secs(60)));
+        for ms in (0..59_900).step_by(100) {
+            wheel.advance(Tick::from_millis(ms));
+            assert_eq!(fired(&timer), None, "at {ms} ms");
+        }
+        wheel.advance(Tick::from_millis(60_020));
+        assert_eq!(fired(&timer), Some(Fired::Deadline));
+    }
+
+    #[test]
+    fn a_deadline_moved_earlier_fires_once_at_its_new_slot() {
+        let wheel = wheel();
+        let timer = wheel.timer();
+        timer.set(Some(Tick::from_secs(3)));
+        timer.set(Some(Tick::from_millis(20)));
+        wheel.advance(Tick::from_millis(40));
+        assert_eq!(fired(&timer), Some(Fired::Deadline));
+        timer.set(None);
+        wheel.advance(Tick::from_secs(4));
+        assert_eq!(fired(&timer), None, "the note of the first deadline is stale");
+    }
+
+    #[test]
+    fn a_slot_is_not_inherited_by_the_next_owner_of_a_key() {
+        let wheel = wheel();
+        let first = wheel.timer();
+        first.set(Some(Tick::from_millis(20)));
+        drop(first);
+        let second = wheel.timer();
+        second.set(Some(Tick::from_secs(2)));
+        wheel.advance(Tick::from_millis(500));
+        assert_eq!(fired(&second), None);
+        wheel.advance(Tick::from_millis(2_020));
+        assert_eq!(fired(&second), Some(Fired::Deadline));
+    }
+
+    #[test]
+    fn after_a_stall_longer_than_a_lap_everything_due_fires() {
+        let wheel = wheel();
+        let timers: Vec<Timer> = (0..50u64)
+            .map(|i| {
+                let timer = wheel.timer();
+                timer.set(Some(Tick::from_millis(i * 100)));
+                timer
+            })
+            .collect();
+        wheel.advance(Tick::from_secs(100));
+        assert!(timers.iter().all(|timer| fired(timer) == Some(Fired::Deadline)));
+    }
+
+    #[test]
+    fn only_the_tagged_are_fired_by_hand() {
+        let wheel = wheel();
+        let (a, b) = (wheel.timer(), wheel.timer());
+        a.tag(Tag::FirstByte { endpoint: 7, lane: 1 });
+        b.tag(Tag::Idle);
+        wheel.fire_where(|tag| matches!(tag, Tag::FirstByte { endpoint: 7, .. }), Fired::EndpointDown);
+        assert_eq!((fired(&a), fired(&b)), (Some(Fired::EndpointDown), None));
+    }
+}

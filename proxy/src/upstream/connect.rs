@@ -1,0 +1,191 @@
+//! From an endpoint to something a request can be sent on: pooled, shared or new, within the exact limits.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::permit::{ConnectionPermit, PendingPermit};
+use super::pool::Speaks;
+use crate::http::exchange::Up;
+use crate::http::stream::Stream;
+use crate::http::{h1, h2};
+use crate::request::error::{ErrorKind, LimitKind, TryError};
+use crate::snapshot::{Dial, Endpoint, Lane};
+use crate::tls::client::Offer;
+use crate::worker::Worker;
+
+/// An idle HTTP/1.1 connection, without waiting: the common case.
+pub fn pooled(worker: &Worker, lane: &Lane, endpoint: &Endpoint) -> Option<Up> {
+    (lane.dial.offer == Offer::Http1).then(|| worker.pools.take(lane, endpoint)).flatten().map(Up::H1)
+}
+
+/// A connection to `endpoint`, ready for one request. `fresh` asks for a new one: the last pooled one turned out
+/// to have been closed by the upstream.
+///
+/// The caller bounds the wait by its own deadline; a connect of its own is bounded by the cluster's
+/// `timeouts.connect`.
+pub async fn obtain(worker: &Rc<Worker>, lane: &Lane, endpoint: &Endpoint, fresh: bool) -> Result<Up, TryError> {
+    let pools = &worker.pools;
+    match lane.dial.offer {
+        Offer::Http1 => {}
+        Offer::Http2 => return shared_stream(worker, lane, endpoint).await,
+        Offer::Both => {
+            let speaks = pools.speaks(lane, endpoint);
+            match speaks.get() {
+                Some(Speaks::Http1) => {}
+                Some(Speaks::Http2) | None => return shared_stream(worker, lane, endpoint).await,
+            }
+        }
+    }
+    if !fresh && let Some(conn) = pools.take(lane, endpoint) {
+        return Ok(Up::H1(conn));
+    }
+    match permit(worker, lane, endpoint, fresh).await? {
+        Permitted::New(permit) => open(worker, lane, endpoint, permit).await.map(Up::from),
+        Permitted::Pooled(conn) => Ok(Up::H1(conn)),
+    }
+}
+
+/// What waiting for the right to connect can give.
+enum Permitted {
+    New(ConnectionPermit),
+    Pooled(Box<h1::ClientConn>),
+}
+
+/// The right to open a connection. At the limit: close our own oldest idle one to that cluster, ask the other
+/// workers for theirs, and only then queue.
+async fn permit(
+    worker: &Rc<Worker>,
+    lane: &Lane,
+    endpoint: &Endpoint,
+    fresh: bool,
+) -> Result<Permitted, TryError> {
+    let take = || ConnectionPermit::take(&lane.state, &endpoint.state, worker.index, lane.max_connections);
+    if let Some(permit) = take() {
+        return Ok(Permitted::New(permit));
+    }
+    let overflow = || TryError::untouched(ErrorKind::Overloaded(LimitKind::Pending));
+    let _pending = PendingPermit::take(&lane.state, lane.max_pending).ok_or_else(overflow)?;
+    loop {
+        // Listening begins before the last look, so that no release can fall between the two.
+        let released = lane.state.released.notified();
+        if let Some(permit) = take() {
+            return Ok(Permitted::New(permit));
+        }
+        if !fresh && let Some(conn) = worker.pools.take(lane, endpoint) {
+            return Ok(Permitted::Pooled(conn));
+        }
+        if worker.pools.evict_oldest(lane.state.id) {
+            continue;
+        }
+        worker.pools.ask_others(lane.state.id);
+        released.await;
+    }
+}
+
+/// A stream on a shared HTTP/2 connection; one request opens it, the others wait for that.
+async fn shared_stream(worker: &Rc<Worker>, lane: &Lane, endpoint: &Endpoint) -> Result<Up, TryError> {
+    let pools = &worker.pools;
+    let speaks = pools.speaks(lane, endpoint);
+    loop {
+        if let Some(sender) = pools.sender(lane, endpoint) {
+            return Ok(Up::H2(Box::new(sender.stream())));
+        }
+        if lane.dial.offer == Offer::Both && speaks.get() == Some(Speaks::Http1) {
+            if let Some(conn) = pools.take(lane, endpoint) {
+                return Ok(Up::H1(conn));
+            }
+            return match permit(worker, lane, endpoint, false).await? {
+                Permitted::New(permit) => open(worker, lane, endpoint, permit).await.map(Up::from),
+                Permitted::Pooled(conn) => Ok(Up::H1(conn)),
+            };
+        }
+        let opening = match pools.begin_opening(lane, endpoint) {
+            Ok(opening) => opening,
+            Err(opened) => {
+                opened.notified().await;
+                continue;
+            }
+        };
+        let permit = match permit(worker, lane, endpoint, true).await? {
+            Permitted::New(permit) => permit,
+            Permitted::Pooled(conn) => return Ok(Up::H1(conn)),
+        };
+        let opened = open(worker, lane, endpoint, permit).await?;
+        let up = match opened {
+            Opened::H1(conn) => {
+                speaks.set(Some(Speaks::Http1));
+                Up::H1(conn)
+            }
+            Opened::H2(sender) => {
+                speaks.set(Some(Speaks::Http2));
+                let stream = sender.stream();
+                pools.add_sender(lane, endpoint, sender);
+                Up::H2(Box::new(stream))
+            }
+        };
+        drop(opening);
+        return Ok(up);
+    }
+}
+
+/// A connection that was just made.
+enum Opened {
+    H1(Box<h1::ClientConn>),
+    H2(h2::Sender),
+}
+
+impl From<Opened> for Up {
+    fn from(opened: Opened) -> Up {
+        match opened {
+            Opened::H1(conn) => Up::H1(conn),
+            Opened::H2(sender) => Up::H2(Box::new(sender.stream())),
+        }
+    }
+}
+
+async fn open(
+    worker: &Rc<Worker>,
+    lane: &Lane,
+    endpoint: &Endpoint,
+    permit: ConnectionPermit,
+) -> Result<Opened, TryError> {
+    let dial = &*lane.dial;
+    let timer = worker.wheel.timer();
+    timer.set(Some(worker.now() + dial.connect_timeout));
+    let stream = match timer.guard(stream(dial, endpoint)).await {
+        Ok(stream) => stream?,
+        Err(_) => return Err(TryError::untouched(ErrorKind::ConnectTimeout)),
+    };
+    let http2 = match dial.offer {
+        Offer::Http1 => false,
+        Offer::Http2 => true,
+        Offer::Both => stream.alpn() == Some(b"h2"),
+    };
+    if !http2 {
+        return Ok(Opened::H1(Box::new(h1::ClientConn::new(stream, &worker.buffers, permit))));
+    }
+    let connected = h2::connect(stream, permit, worker.wheel.clone());
+    match timer.guard(connected).await {
+        Ok(Ok(sender)) => Ok(Opened::H2(sender)),
+        Ok(Err(_)) => Err(TryError::untouched(ErrorKind::ConnectFailed)),
+        Err(_) => Err(TryError::untouched(ErrorKind::ConnectTimeout)),
+    }
+}
+
+async fn stream(dial: &Dial, endpoint: &Endpoint) -> Result<Stream, TryError> {
+    let tcp = dial_tcp(endpoint.socket).await.map_err(|_| TryError::untouched(ErrorKind::ConnectFailed))?;
+    let Some(tls) = &dial.tls else { return Ok(Stream::Tcp(tcp)) };
+    match TlsConnector::from(tls.config.clone()).connect(endpoint.name.clone(), tcp).await {
+        Ok(tls) => Ok(Stream::Tls(Box::new(tls.into()))),
+        Err(_) => Err(TryError::untouched(ErrorKind::TlsFailed)),
+    }
+}
+
+async fn dial_tcp(addr: SocketAddr) -> std::io::Result<TcpStream> {
+    let tcp = TcpStream::connect(addr).await?;
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
+}

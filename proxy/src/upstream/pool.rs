@@ -1,0 +1,211 @@
+//! A worker's idle upstream connections.
+//!
+//! Keyed by the dense id of (lane, endpoint), so finding one is an array access. Last in, first out: the warm ones
+//! stay warm and the surplus of a burst idles out. A connection is looked at before use without a system call:
+//! the runtime has heard of its end or not.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use causeway_proxy_policy::Tick;
+use tokio::sync::Notify;
+
+use crate::http::{h1, h2};
+use crate::shared::Shared;
+use crate::snapshot::{Endpoint, Lane, Snapshot};
+use crate::worker::Mail;
+
+/// All pools of one worker.
+pub struct Pools {
+    worker: usize,
+    shared: Arc<Shared>,
+    slots: RefCell<Vec<Slot>>,
+}
+
+#[derive(Default)]
+struct Slot {
+    lane: u32,
+    endpoint: u32,
+    idle_timeout: Duration,
+    idle: Vec<(Box<h1::ClientConn>, Tick)>,
+    shared: Vec<h2::Sender>,
+    opening: Option<Rc<Notify>>,
+    speaks: Rc<Cell<Option<Speaks>>>,
+}
+
+/// What an endpoint was found to speak, where ALPN decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+impl Pools {
+    /// Empty pools of worker `worker`.
+    pub fn new(worker: usize, shared: Arc<Shared>) -> Pools {
+        Pools { worker, shared, slots: RefCell::default() }
+    }
+
+    fn with<T>(&self, lane: &Lane, endpoint: &Endpoint, act: impl FnOnce(&mut Slot) -> T) -> T {
+        let mut slots = self.slots.borrow_mut();
+        let id = endpoint.pool.0 as usize;
+        if slots.len() <= id {
+            slots.resize_with(id + 1, Slot::default);
+        }
+        let slot = &mut slots[id];
+        (slot.lane, slot.endpoint) = (lane.state.id, endpoint.state.id);
+        slot.idle_timeout = lane.dial.idle_timeout;
+        act(slot)
+    }
+
+    /// An idle HTTP/1.1 connection that is still alive.
+    pub fn take(&self, lane: &Lane, endpoint: &Endpoint) -> Option<Box<h1::ClientConn>> {
+        self.with(lane, endpoint, |slot| {
+            loop {
+                let (mut conn, _) = slot.idle.pop()?;
+                if !conn.is_stale() {
+                    return Some(conn);
+                }
+            }
+        })
+    }
+
+    /// Takes a connection back, if another request may follow on it.
+    pub fn give(&self, lane: &Lane, endpoint: &Endpoint, mut conn: Box<h1::ClientConn>, now: Tick) {
+        if !conn.is_reusable() {
+            return;
+        }
+        conn.park();
+        self.with(lane, endpoint, |slot| slot.idle.push((conn, now)));
+        if lane.state.pending.taken() > 0 {
+            // Somebody waits for a connection: this one, or the right to open another instead of it.
+            lane.state.released.notify_one();
+        }
+    }
+
+    /// A shared HTTP/2 connection with room for another stream.
+    pub fn sender(&self, lane: &Lane, endpoint: &Endpoint) -> Option<h2::Sender> {
+        self.with(lane, endpoint, |slot| {
+            slot.shared.retain(|sender| !sender.is_closed());
+            slot.shared.iter().find(|sender| sender.has_room()).cloned()
+        })
+    }
+
+    /// Adds a shared HTTP/2 connection.
+    pub fn add_sender(&self, lane: &Lane, endpoint: &Endpoint, sender: h2::Sender) {
+        self.with(lane, endpoint, |slot| slot.shared.push(sender));
+    }
+
+    /// What the endpoint was found to speak.
+    pub fn speaks(&self, lane: &Lane, endpoint: &Endpoint) -> Rc<Cell<Option<Speaks>>> {
+        self.with(lane, endpoint, |slot| slot.speaks.clone())
+    }
+
+    /// `Ok`: the caller opens a connection that others wait for. `Err`: somebody else does; wait for that.
+    pub fn begin_opening(&self, lane: &Lane, endpoint: &Endpoint) -> Result<Opening<'_>, Rc<Notify>> {
+        self.with(lane, endpoint, |slot| match &slot.opening {
+            Some(opening) => Err(opening.clone()),
+            None => {
+                slot.opening = Some(Rc::new(Notify::new()));
+                Ok(Opening { pools: self, id: endpoint.pool.0 as usize })
+            }
+        })
+    }
+
+    /// Closes the oldest idle connection of a lane. `false` = there is none.
+    pub fn evict_oldest(&self, lane: u32) -> bool {
+        let evicted = {
+            let mut slots = self.slots.borrow_mut();
+            let oldest = slots
+                .iter_mut()
+                .filter(|slot| slot.lane == lane)
+                .filter_map(|slot| slot.idle.first().map(|(_, since)| *since).map(|since| (since, slot)))
+                .min_by_key(|(since, _)| *since);
+            oldest.map(|(_, slot)| slot.idle.remove(0))
+        };
+        evicted.is_some()
+    }
+
+    /// Asks the other workers to close their oldest idle connection to a lane.
+    pub fn ask_others(&self, lane: u32) {
+        if let Some(mail) = self.shared.mail.get() {
+            mail.to_others(self.worker, || Mail::Evict(lane));
+        }
+    }
+
+    /// Closes all idle connections to an endpoint that was taken out of service.
+    pub fn drop_endpoint(&self, endpoint: u32) {
+        let mut closing = Vec::new();
+        for slot in self.slots.borrow_mut().iter_mut().filter(|slot| slot.endpoint == endpoint) {
+            closing.append(&mut slot.idle);
+            slot.shared.clear();
+        }
+    }
+
+    /// Closes what a new snapshot has no use for.
+    pub fn retain(&self, snapshot: &Snapshot) {
+        let mut known = vec![None; self.slots.borrow().len()];
+        for lane in snapshot.services.iter().flat_map(|service| &service.lanes) {
+            for endpoint in &lane.endpoints {
+                if let Some(place) = known.get_mut(endpoint.pool.0 as usize) {
+                    *place = Some((lane.state.id, endpoint.state.id));
+                }
+            }
+        }
+        let mut closing = Vec::new();
+        for (slot, known) in self.slots.borrow_mut().iter_mut().zip(known) {
+            if known != Some((slot.lane, slot.endpoint)) {
+                closing.push(std::mem::take(slot));
+            }
+        }
+    }
+
+    /// Closes connections that idled longer than their cluster allows, and those that the other end closed.
+    pub fn sweep(&self, now: Tick) {
+        let mut closing = Vec::new();
+        for slot in self.slots.borrow_mut().iter_mut() {
+            let timeout = slot.idle_timeout;
+            let old = slot.idle.iter().take_while(|(_, since)| now.since(*since) >= timeout).count();
+            closing.extend(slot.idle.drain(..old).map(|(conn, _)| conn));
+            let mut i = 0;
+            while i < slot.idle.len() {
+                if slot.idle[i].0.is_stale() {
+                    closing.push(slot.idle.remove(i).0);
+                } else {
+                    i += 1;
+                }
+            }
+            slot.shared.retain(|sender| {
+                !sender.is_closed()
+                    && (sender.streams() > 0 || now.since(Tick(sender.idle_since())) < timeout)
+            });
+        }
+        // Dropped after the borrow ends: a permit's drop may wake a request that asks for a pool.
+        drop(closing);
+    }
+
+    /// Idle connections held, for tests and the soak.
+    pub fn idle(&self) -> usize {
+        self.slots.borrow().iter().map(|slot| slot.idle.len()).sum()
+    }
+}
+
+/// The right to open a connection that others wait for; they look again when it is dropped.
+pub struct Opening<'a> {
+    pools: &'a Pools,
+    id: usize,
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        if let Some(slot) = self.pools.slots.borrow_mut().get_mut(self.id)
+            && let Some(waiting) = slot.opening.take()
+        {
+            waiting.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! One worker: a thread with a runtime of its own that accepts, proxies and pools by itself.
+//!
+//! One current-thread runtime per core instead of a work-stealing one: no request ever moves between cores, so
+//! its state needs no lock and its futures need not be `Send`. What must be shared (exact limits, health) is in
+//! atomics of the registry; everything else reaches a worker by mail.
+
+use std::cell::{Cell, RefCell};
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use causeway_proxy_http1::{RequestHead, ResponseHead};
+use causeway_proxy_policy::Tick;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+
+use crate::http::buffer::BufferPool;
+use crate::listen::accept;
+use crate::shared::Shared;
+use crate::snapshot::{PortKey, Snapshot};
+use crate::telemetry::counters::WorkerCounters;
+use crate::timer::{Fired, Tag, Wheel};
+use crate::upstream::pool::Pools;
+
+/// What the rest of the process tells a worker.
+pub enum Mail {
+    /// Serve by this from the next request on.
+    Snapshot(Arc<Snapshot>),
+    /// Accept on this socket.
+    Listen(PortKey, TcpListener),
+    /// Stop accepting on this address.
+    Unlisten(PortKey),
+    /// The endpoint with this id is out of service: idempotent requests that wait for its first byte move on.
+    EndpointDown(u32),
+    /// The breaker of the lane with this id opened: the same for requests that wait in it.
+    LaneDown(u32),
+    /// Another worker needs a connection to the lane with this id: close the oldest idle one.
+    Evict(u32),
+    /// Stop accepting, answer with `Connection: close`, finish what is under way.
+    Drain,
+    /// Close idle connections.
+    CloseIdle,
+}
+
+/// Sends to every worker.
+#[derive(Clone)]
+pub struct Mailboxes(pub Arc<[UnboundedSender<Mail>]>);
+
+impl Mailboxes {
+    /// Sends one mail to each worker.
+    pub fn broadcast(&self, mut mail: impl FnMut() -> Mail) {
+        for sender in self.0.iter() {
+            // A worker that is gone needs no mail.
+            let _ = sender.send(mail());
+        }
+    }
+
+    /// Sends to all but `index`.
+    pub fn to_others(&self, index: usize, mut mail: impl FnMut() -> Mail) {
+        for (_, sender) in self.0.iter().enumerate().filter(|(i, _)| *i != index) {
+            let _ = sender.send(mail());
+        }
+    }
+}
+
+/// A worker's own state; everything in it stays on its thread.
+pub struct Worker {
+    /// Which worker this is, and so which cells of the registry are its own.
+    pub index: usize,
+    /// What all threads share.
+    pub shared: Arc<Shared>,
+    /// Deadlines of all its connections.
+    pub wheel: Rc<Wheel>,
+    /// Spare read buffers.
+    pub buffers: BufferPool,
+    /// Idle upstream connections.
+    pub pools: Pools,
+    snapshot: RefCell<Rc<Arc<Snapshot>>>,
+    draining: Cell<bool>,
+    listening: RefCell<Vec<(PortKey, Rc<Notify>)>>,
+    request_heads: RefCell<Vec<RequestHead>>,
+    response_heads: RefCell<Vec<ResponseHead>>,
+    rolls: Cell<u64>,
+}
+
+/// Spare heads kept per worker.
+const KEEP: usize = 256;
+
+/// A head above this is not kept: a burst of large ones must not stay in memory.
+const KEEP_BYTES: usize = 32 * 1024;
+
+impl Worker {
+    /// A worker that serves `snapshot`.
+    pub fn new(index: usize, shared: Arc<Shared>, snapshot: Arc<Snapshot>) -> Rc<Worker> {
+        let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), index);
+        Rc::new(Worker {
+            index,
+            wheel: Wheel::new(shared.started),
+            buffers: BufferPool::default(),
+            pools: Pools::new(index, shared.clone()),
+            shared,
+            snapshot: RefCell::new(Rc::new(snapshot)),
+            draining: Cell::new(false),
+            listening: RefCell::default(),
+            request_heads: RefCell::default(),
+            response_heads: RefCell::default(),
+            rolls: Cell::new(seed | 1),
+        })
+    }
+
+    /// Runs until the process ends.
+    pub async fn run(self: Rc<Self>, mut mail: UnboundedReceiver<Mail>) {
+        tokio::task::spawn_local(self.wheel.clone().drive());
+        tokio::task::spawn_local(self.clone().sweep_pools());
+        while let Some(mail) = mail.recv().await {
+            match mail {
+                Mail::Snapshot(snapshot) => {
+                    self.pools.retain(&snapshot);
+                    *self.snapshot.borrow_mut() = Rc::new(snapshot);
+                }
+                Mail::Listen(key, listener) => self.listen(key, listener),
+                Mail::Unlisten(key) => self.unlisten(Some(key)),
+                Mail::EndpointDown(id) => {
+                    self.pools.drop_endpoint(id);
+                    let waits = |tag| matches!(tag, Tag::FirstByte { endpoint, .. } if endpoint == id);
+                    self.wheel.fire_where(waits, Fired::EndpointDown);
+                }
+                Mail::LaneDown(id) => {
+                    let waits = |tag| matches!(tag, Tag::FirstByte { lane, .. } if lane == id);
+                    self.wheel.fire_where(waits, Fired::EndpointDown);
+                }
+                Mail::Evict(lane) => drop(self.pools.evict_oldest(lane)),
+                Mail::Drain => {
+                    self.draining.set(true);
+                    self.unlisten(None);
+                    self.wheel.fire_where(|tag| tag == Tag::Http2, Fired::Drain);
+                }
+                Mail::CloseIdle => self.wheel.fire_where(|tag| tag == Tag::Idle, Fired::Drain),
+            }
+        }
+    }
+
+    fn listen(self: &Rc<Self>, key: PortKey, listener: TcpListener) {
+        match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => {
+                let stop = Rc::new(Notify::new());
+                tokio::task::spawn_local(accept::accept_all(self.clone(), key, listener, stop.clone()));
+                self.listening.borrow_mut().push((key, stop));
+            }
+            Err(e) => eprintln!("worker {}: cannot listen on {key}: {e}", self.index),
+        }
+    }
+
+    fn unlisten(&self, only: Option<PortKey>) {
+        self.listening.borrow_mut().retain(|(key, stop)| {
+            let ends = only.is_none_or(|only| only == *key);
+            if ends {
+                stop.notify_one();
+            }
+            !ends
+        });
+    }
+
+    /// Closes upstream connections that idled too long, once a second.
+    async fn sweep_pools(self: Rc<Self>) {
+        let mut every = tokio::time::interval(std::time::Duration::from_secs(1));
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            self.pools.sweep(self.now());
+        }
+    }
+
+    /// The process's clock.
+    pub fn now(&self) -> Tick {
+        self.wheel.now()
+    }
+
+    /// The snapshot that a request takes once and keeps through its retries.
+    pub fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+        self.snapshot.borrow().clone()
+    }
+
+    /// This worker's own counters.
+    pub fn counters(&self) -> &WorkerCounters {
+        &self.shared.counters[self.index]
+    }
+
+    /// Whether connections should end after the request under way.
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// A pseudo-random number (SplitMix64): chance for balancing and backoff, not for secrets.
+    pub fn roll(&self) -> u64 {
+        let state = self.rolls.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
+        self.rolls.set(state);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A cleared request head, its memory used before.
+    pub fn take_request_head(&self) -> RequestHead {
+        self.request_heads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a request head back.
+    pub fn give_request_head(&self, mut head: RequestHead) {
+        let mut spare = self.request_heads.borrow_mut();
+        if spare.len() < KEEP && head.bytes.capacity() <= KEEP_BYTES {
+            head.clear();
+            spare.push(head);
+        }
+    }
+
+    /// A cleared response head, its memory used before.
+    pub fn take_response_head(&self) -> ResponseHead {
+        self.response_heads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a response head back.
+    pub fn give_response_head(&self, mut head: ResponseHead) {
+        let mut spare = self.response_heads.borrow_mut();
+        if spare.len() < KEEP && head.bytes.capacity() <= KEEP_BYTES {
+            head.clear();
+            spare.push(head);
+        }
+    }
+}
