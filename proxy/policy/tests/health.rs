@@ -1,0 +1,507 @@
+//! The health engine, event by event.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use causeway_proxy_policy::health::outlier::EjectionKind;
+use causeway_proxy_policy::health::{
+    At, Attempt, AttemptLog, BreakerState, ClusterHealthParams, ClusterId, ClusterView, Counters,
+    EndpointCounts, EndpointId, EngineParams, Failure, HealthEngine, HealthEvent, OutOfService,
+    OutlierParams, PairCounts, ProbeThresholds, Reason, Recovery, ServiceClusterParams, ServiceHealthParams,
+    ServiceId, Trigger,
+};
+use causeway_proxy_policy::{FailureKind, Tick};
+
+fn t(secs: u64) -> Tick {
+    Tick::from_secs(secs)
+}
+
+fn ms(n: u64) -> Tick {
+    Tick::from_millis(n)
+}
+
+/// What the workers counted, as a test writes it down.
+#[derive(Default)]
+struct Counted {
+    pairs: HashMap<(u32, usize), PairCounts>,
+    slow: HashMap<(u32, usize, usize), u64>,
+    endpoints: HashMap<EndpointId, EndpointCounts>,
+    rings: RefCell<HashMap<(u32, usize), Vec<u64>>>,
+}
+
+impl Counters for Counted {
+    fn pair(&self, service: ServiceId, cluster: usize) -> PairCounts {
+        self.pairs.get(&(service.0, cluster)).copied().unwrap_or_default()
+    }
+    fn slow(&self, service: ServiceId, cluster: usize, threshold: usize) -> u64 {
+        self.slow.get(&(service.0, cluster, threshold)).copied().unwrap_or_default()
+    }
+    fn endpoint(&self, endpoint: EndpointId) -> EndpointCounts {
+        self.endpoints.get(&endpoint).copied().unwrap_or_default()
+    }
+    fn attempts(&self, service: ServiceId, cluster: usize) -> AttemptLog {
+        let mut log = AttemptLog::new();
+        log.add(self.rings.borrow().get(&(service.0, cluster)).into_iter().flatten().rev().take(20).copied());
+        log
+    }
+}
+
+/// Services over clusters of so many endpoints; cluster c has the slots from 10 c on.
+fn params(services: &[&str], sizes: &[usize], probed: bool) -> EngineParams {
+    const NAMES: [&str; 3] = ["a", "b", "c"];
+    let clusters = sizes.iter().enumerate().map(|(c, &n)| ClusterHealthParams {
+        name: NAMES[c].into(),
+        endpoints: (0..n).map(|i| (EndpointId((10 * c + i) as u32), format!("10.0.0.{i}:80"))).collect(),
+        outlier: OutlierParams::default(),
+        probe: probed.then(ProbeThresholds::default),
+        capacity: None,
+    });
+    let entry = |c: usize| ServiceClusterParams {
+        name: NAMES[c].into(),
+        cluster: ClusterId(c as u32),
+        triggers: Vec::new(),
+        failover: (0..sizes.len()).filter(|&other| other != c).collect(),
+    };
+    let service = |name: &&str| ServiceHealthParams {
+        name: (*name).into(),
+        overprovisioning: 2.0,
+        breaker_errors: 5,
+        recovery: Recovery::default(),
+        clusters: (0..sizes.len()).map(entry).collect(),
+    };
+    EngineParams { clusters: clusters.collect(), services: services.iter().map(service).collect() }
+}
+
+struct Bench {
+    engine: HealthEngine,
+    counted: Counted,
+}
+
+impl Bench {
+    fn new(params: EngineParams) -> Bench {
+        let mut engine = HealthEngine::new(ms(1), 1);
+        engine.reconfigure(params, ms(1));
+        Bench { engine, counted: Counted::default() }
+    }
+
+    fn fail_sent(&mut self, service: u32, endpoint: u32, kind: FailureKind, sent_at: Tick, at: Tick) {
+        let cluster = endpoint as usize / 10;
+        let word = Attempt { ended: at, sent: sent_at, endpoint: EndpointId(endpoint), failed: true }.pack();
+        self.counted.rings.borrow_mut().entry((service, cluster)).or_default().push(word);
+        let place = At { service: ServiceId(service), cluster, endpoint: EndpointId(endpoint) };
+        self.engine.on_failure(at, place, Failure { kind, sent_at, at }, &self.counted);
+    }
+
+    fn fail(&mut self, endpoint: u32, kind: FailureKind, at: Tick) {
+        self.fail_sent(0, endpoint, kind, Tick(at.0 - 1), at);
+    }
+
+    fn good(&mut self, endpoint: u32, at: Tick) {
+        let cluster = endpoint as usize / 10;
+        let word = Attempt { ended: at, sent: at, endpoint: EndpointId(endpoint), failed: false }.pack();
+        self.counted.rings.borrow_mut().entry((0, cluster)).or_default().push(word);
+        let place = At { service: ServiceId(0), cluster, endpoint: EndpointId(endpoint) };
+        self.engine.on_success(at, place, at, at);
+    }
+
+    fn tick(&mut self, at: Tick) {
+        self.engine.tick(at, &self.counted);
+    }
+
+    /// Ticks each 100 ms until then.
+    fn run(&mut self, from: Tick, to: Tick) {
+        for at in (from.as_millis()..=to.as_millis()).step_by(100) {
+            self.tick(ms(at));
+        }
+    }
+
+    fn view(&self, cluster: usize) -> ClusterView {
+        self.engine.cluster_view(ServiceId(0), cluster).unwrap()
+    }
+
+    fn admission(&self, cluster: usize) -> f32 {
+        self.view(cluster).admission
+    }
+
+    fn probe(&mut self, endpoint: u32, passed: bool, at: Tick) {
+        self.engine.on_probe(at, EndpointId(endpoint), passed);
+    }
+
+    fn is_out(&self, endpoint: u32) -> Option<OutOfService> {
+        self.engine.endpoint_view(EndpointId(endpoint)).unwrap().out
+    }
+
+    /// Five failures over both endpoints: the breaker.
+    fn trip(&mut self, at: Tick) {
+        for i in 0..5 {
+            self.fail(i % 2, FailureKind::Status(500), Tick(at.0 + 1_000_000 * u64::from(i)));
+        }
+    }
+}
+
+#[test]
+fn a_cluster_keeps_all_of_its_users_down_to_half_of_its_endpoints() {
+    let mut bench = Bench::new(params(&["s"], &[10, 2], true));
+    let mut seen = Vec::new();
+    for endpoint in 0..9 {
+        bench.probe(endpoint, false, t(1));
+        bench.probe(endpoint, false, t(2));
+        seen.push((bench.admission(0) * 10.0).round() as u32);
+    }
+    assert_eq!(seen, [10, 10, 10, 10, 10, 8, 6, 4, 2], "whatever the ejection limit says");
+    assert_eq!(bench.view(0).reason, Reason::Endpoints);
+}
+
+#[test]
+fn a_cluster_without_a_healthy_endpoint_is_at_zero_at_once_and_panics() {
+    let mut bench = Bench::new(params(&["s"], &[2, 2], true));
+    for endpoint in [0, 1] {
+        bench.probe(endpoint, false, t(1));
+        bench.probe(endpoint, false, t(2));
+    }
+    let view = bench.view(0);
+    assert_eq!((view.admission, view.reason, view.panic), (0.0, Reason::NoEndpoint, true));
+    assert_eq!(view.healthy, (0, 2));
+    assert!(!bench.view(1).panic);
+}
+
+#[test]
+fn the_breaker_opens_holds_and_comes_back_by_the_ramp() {
+    let mut bench = Bench::new(params(&["s"], &[2, 2], true));
+    bench.trip(t(10));
+    assert_eq!((bench.admission(0), bench.view(0).breaker), (0.0, BreakerState::Open));
+    bench.run(t(10), t(39));
+    assert_eq!(bench.admission(0), 0.0);
+    bench.run(t(40), t(41));
+    assert_eq!((bench.admission(0), bench.view(0).breaker), (0.1, BreakerState::HalfOpen));
+    bench.run(t(41), t(89));
+    assert_eq!((bench.admission(0), bench.view(0).breaker), (1.0, BreakerState::Closed));
+    let opened: Vec<_> =
+        bench.engine.drain_events().filter(|e| matches!(e, HealthEvent::BreakerOpened { .. })).collect();
+    assert_eq!(
+        opened,
+        [HealthEvent::BreakerOpened { service: ServiceId(0), cluster: 0, local_origin_only: false }]
+    );
+}
+
+#[test]
+fn failures_of_requests_sent_before_the_trip_neither_restart_the_hold_nor_double_it() {
+    let mut bench = Bench::new(params(&["s"], &[2, 2], true));
+    bench.trip(t(10));
+    let until = bench.view(0).hold_until;
+    // Fifteen seconds of timeouts come in, and some more just after the ramp began.
+    for i in 0..100u64 {
+        bench.fail_sent(0, (i % 2) as u32, FailureKind::Timeout, t(10), Tick(t(10).0 + i * 150_000_000));
+    }
+    assert_eq!(bench.view(0).hold_until, until);
+    bench.run(t(25), t(80));
+    for i in 0..10u32 {
+        bench.fail_sent(0, i % 2, FailureKind::Timeout, t(9), Tick(t(80).0 + u64::from(i)));
+    }
+    assert_ne!(bench.view(0).breaker, BreakerState::Open);
+}
+
+#[test]
+fn a_relapse_in_the_ramp_doubles_the_hold() {
+    let mut bench = Bench::new(params(&["s"], &[2, 2], true));
+    bench.trip(t(10));
+    bench.run(t(10), t(45));
+    assert_eq!(bench.admission(0), 0.1);
+    bench.good(0, t(44));
+    bench.good(1, t(44));
+    bench.trip(t(45));
+    assert_eq!(bench.admission(0), 0.0);
+    let hold = bench.view(0).hold_until.unwrap().since(t(45));
+    assert_eq!(hold.as_secs(), 60);
+}
+
+#[test]
+fn answers_of_an_endpoint_that_was_ejected_since_do_not_open_the_breaker() {
+    // One endpoint of two fails five times and is ejected; the other's first failures follow.
+    let mut bench = Bench::new(params(&["s"], &[2, 2], true));
+    for i in 0..5 {
+        bench.fail(0, FailureKind::Status(500), ms(10_000 + i));
+    }
+    assert_eq!(bench.is_out(0), Some(OutOfService::Ejected(EjectionKind::ConsecutiveErrors)));
+    for i in 0..4 {
+        bench.fail(1, FailureKind::Status(500), ms(10_010 + i));
+    }
+    assert_eq!(bench.view(0).breaker, BreakerState::Closed, "nine in a row, five of them paid for");
+    bench.fail(1, FailureKind::Status(500), ms(10_020));
+    assert_eq!(bench.view(0).breaker, BreakerState::Open, "the last one standing is the cluster");
+}
+
+#[test]
+fn a_run_that_a_success_interrupts_is_no_run() {
+    let mut bench = Bench::new(params(&["s"], &[2, 2], true));
+    for i in 0..4 {
+        bench.fail(i as u32 % 2, FailureKind::Status(500), ms(10_000 + i));
+    }
+    bench.good(0, ms(10_005));
+    for i in 0..4 {
+        bench.fail(i as u32 % 2, FailureKind::Status(500), ms(10_010 + i));
+    }
+    assert_eq!((bench.view(0).breaker, bench.is_out(0), bench.is_out(1)), (BreakerState::Closed, None, None));
+}
+
+#[test]
+fn endpoints_are_shared_by_services_and_breakers_are_not() {
+    let mut bench = Bench::new(params(&["s", "z"], &[2, 2], true));
+    bench.trip(t(10));
+    let other = bench.engine.cluster_view(ServiceId(1), 0).unwrap();
+    assert_eq!((bench.admission(0), other.admission), (0.0, 1.0));
+    for i in 0..3 {
+        bench.fail_sent(1, 0, FailureKind::Status(500), t(11), ms(11_001 + i));
+    }
+    assert!(bench.is_out(0).is_some(), "failures of both services add up to its run");
+}
+
+#[test]
+fn one_of_three_may_be_ejected_and_returns_by_its_own_timer() {
+    let mut bench = Bench::new(params(&["s"], &[3, 2], false));
+    for endpoint in [0, 1] {
+        for i in 0..6 {
+            bench.fail(endpoint, FailureKind::Status(500), ms(10_000 + i));
+            bench.good(2, ms(10_000 + i));
+        }
+    }
+    assert!(bench.is_out(0).is_some() && bench.is_out(1).is_none());
+    let until = bench.engine.endpoint_view(EndpointId(0)).unwrap().ejected_until.unwrap();
+    bench.tick(Tick(until.0 - 1));
+    assert!(bench.is_out(0).is_some());
+    bench.tick(until);
+    let view = bench.engine.endpoint_view(EndpointId(0)).unwrap();
+    assert!(view.available && view.ramp_since == until, "back, in slow start");
+    assert!(until >= t(40) && until < t(43));
+}
+
+#[test]
+fn a_passing_check_ends_an_ejection_by_connect_failures_only() {
+    for (kind, ends) in [
+        (FailureKind::Connect, true),
+        (FailureKind::Reset, true),
+        (FailureKind::Timeout, false),
+        (FailureKind::Status(503), false),
+    ] {
+        let mut bench = Bench::new(params(&["s"], &[2, 2], true));
+        for i in 0..5 {
+            bench.fail(0, kind, ms(10_000 + i));
+        }
+        assert!(bench.is_out(0).is_some());
+        bench.probe(0, true, t(11));
+        assert_eq!(bench.is_out(0).is_none(), ends, "{kind:?}");
+    }
+}
+
+#[test]
+fn when_all_clusters_are_at_zero_each_returns_on_its_first_sign_of_life() {
+    let mut bench = Bench::new(params(&["s"], &[2, 2], true));
+    for endpoint in [0, 1, 10, 11] {
+        bench.probe(endpoint, false, t(1));
+        bench.probe(endpoint, false, t(2));
+    }
+    assert!(bench.view(0).marked && bench.view(1).marked);
+    bench.probe(11, true, t(5));
+    assert_eq!((bench.admission(0), bench.admission(1)), (0.0, 1.0));
+    bench.probe(0, true, t(9));
+    assert_eq!(
+        (bench.admission(0), bench.view(0).marked),
+        (1.0, false),
+        "also when another came back before"
+    );
+}
+
+#[test]
+fn a_success_revives_a_marked_cluster_but_not_one_of_a_request_sent_before() {
+    let mut bench = Bench::new(params(&["s"], &[1], false));
+    for i in 0..5 {
+        bench.fail(0, FailureKind::Connect, ms(10_000 + i));
+    }
+    assert!(bench.view(0).marked, "the only cluster there is");
+    let at = At { service: ServiceId(0), cluster: 0, endpoint: EndpointId(0) };
+    bench.engine.on_success(t(11), at, t(9), t(11));
+    assert_eq!(bench.admission(0), 0.0);
+    bench.engine.on_success(t(12), at, t(11), t(12));
+    assert_eq!(bench.admission(0), 1.0);
+}
+
+#[test]
+fn an_unprobed_cluster_at_zero_asks_for_a_trickle_and_a_success_of_it_ends_connect_ejections() {
+    let mut params = params(&["s"], &[1, 1], false);
+    params.clusters[0].outlier.max_ejection_percent = 100;
+    let mut bench = Bench::new(params);
+    for i in 0..5 {
+        bench.fail(0, FailureKind::Connect, ms(10_000 + i));
+    }
+    assert!(bench.view(0).trickle && bench.is_out(0).is_some() && !bench.view(0).marked);
+    let at = At { service: ServiceId(0), cluster: 0, endpoint: EndpointId(0) };
+    bench.engine.on_success(t(20), at, t(19), t(20));
+    assert!(bench.is_out(0).is_none());
+    assert_eq!((bench.admission(0), bench.view(0).reason), (0.0, Reason::Hold), "the hold runs on");
+    bench.run(t(20), t(41));
+    assert_eq!(bench.admission(0), 0.1);
+}
+
+#[test]
+fn a_reload_keeps_ejections_outages_and_drains_by_name_and_forgets_what_is_gone() {
+    let mut bench = Bench::new(params(&["s"], &[2, 2], true));
+    bench.trip(t(10));
+    bench.probe(10, false, t(10));
+    bench.probe(10, false, t(11));
+    bench.engine.drain_cluster(t(12), "b", true);
+    let hold = bench.view(0).hold_until;
+
+    // The clusters change places, the slots are renumbered, an endpoint joins.
+    let mut new = params(&["s"], &[2, 3], true);
+    new.clusters.reverse();
+    new.services[0].clusters.reverse();
+    for (c, cluster) in new.clusters.iter_mut().enumerate() {
+        for (i, endpoint) in cluster.endpoints.iter_mut().enumerate() {
+            endpoint.0 = EndpointId((50 + 10 * c + i) as u32);
+        }
+    }
+    for (c, entry) in new.services[0].clusters.iter_mut().enumerate() {
+        entry.cluster = ClusterId(c as u32);
+    }
+    bench.engine.reconfigure(new.clone(), t(13));
+    assert_eq!(bench.engine.endpoint_view(EndpointId(10)), None);
+    assert_eq!(bench.is_out(50), Some(OutOfService::Probe));
+    assert_eq!(bench.view(1).hold_until, hold);
+    assert_eq!(bench.view(0).reason, Reason::Drained);
+    assert_eq!(
+        bench.engine.endpoint_view(EndpointId(52)).unwrap().ramp_since,
+        t(13),
+        "a newcomer starts slowly"
+    );
+
+    new.services[0].clusters.truncate(1);
+    new.clusters.truncate(1);
+    bench.engine.reconfigure(new, t(14));
+    assert_eq!(bench.engine.cluster_view(ServiceId(0), 1), None);
+    bench.fail(60, FailureKind::Connect, t(15));
+    bench.probe(60, false, t(15));
+    bench.run(t(15), t(16));
+}
+
+#[test]
+fn a_drained_cluster_has_nobody_and_comes_back_by_the_ramp() {
+    let mut bench = Bench::new(params(&["s"], &[2, 2], true));
+    assert!(!bench.engine.drain_cluster(t(1), "nobody", true));
+    assert!(bench.engine.drain_cluster(t(1), "a", true));
+    assert_eq!(
+        (bench.admission(0), bench.view(0).reason, bench.view(0).trickle),
+        (0.0, Reason::Drained, false)
+    );
+    bench.engine.drain_cluster(t(60), "a", false);
+    assert_eq!(bench.admission(0), 0.1);
+    bench.run(t(60), t(109));
+    assert_eq!(bench.admission(0), 1.0);
+}
+
+#[test]
+fn an_ejection_by_hand_ignores_the_limit_and_runs_its_time() {
+    let mut bench = Bench::new(params(&["s"], &[2, 2], true));
+    for endpoint in [0, 1] {
+        assert!(bench.engine.eject_by_hand(t(1), EndpointId(endpoint), Duration::from_secs(30)));
+        bench.probe(endpoint, true, t(2));
+        assert_eq!(bench.is_out(endpoint), Some(OutOfService::Ejected(EjectionKind::ByHand)));
+    }
+    assert!(bench.engine.eject_by_hand(t(5), EndpointId(0), Duration::ZERO));
+    assert!(bench.is_out(0).is_none());
+    bench.run(t(5), t(31));
+    assert!(bench.is_out(1).is_none());
+    assert!(!bench.engine.eject_by_hand(t(5), EndpointId(77), Duration::ZERO));
+}
+
+#[test]
+fn endpoints_that_return_to_a_dark_cluster_share_its_users_at_once() {
+    let mut bench = Bench::new(params(&["s"], &[2, 2], true));
+    for endpoint in [0, 1] {
+        bench.probe(endpoint, false, t(100));
+        bench.probe(endpoint, false, t(101));
+    }
+    bench.probe(0, true, t(110));
+    bench.probe(1, true, t(111));
+    for endpoint in [0, 1] {
+        assert_eq!(bench.engine.endpoint_view(EndpointId(endpoint)).unwrap().ramp_since, Tick(0));
+    }
+    bench.probe(1, false, t(200));
+    bench.probe(1, false, t(201));
+    bench.probe(1, true, t(202));
+    assert_eq!(bench.engine.endpoint_view(EndpointId(1)).unwrap().ramp_since, t(202), "one of two ramps");
+}
+
+#[test]
+fn a_success_rate_far_below_the_others_ejects_at_the_interval() {
+    let mut bench = Bench::new(params(&["s"], &[6, 2], false));
+    bench.tick(ms(1));
+    for i in 0..6 {
+        let success = if i == 3 { 100 } else { 198 };
+        bench.counted.endpoints.insert(EndpointId(i), EndpointCounts { total: 200, success });
+    }
+    bench.run(ms(100), t(30));
+    assert_eq!(bench.is_out(3), None, "the interval is not over");
+    bench.run(t(30), t(31));
+    assert_eq!(bench.is_out(3), Some(OutOfService::Ejected(EjectionKind::SuccessRate)));
+    assert_eq!(bench.is_out(0), None);
+}
+
+#[test]
+fn a_capacity_decides_instead_of_the_healthy_share() {
+    let mut params = params(&["s"], &[4, 2], true);
+    params.clusters[0].capacity = Some(1_000.0);
+    let mut bench = Bench::new(params);
+    let load = |bench: &mut Bench, from: u64, secs: u64, rps: u64| {
+        for at in (from * 1_000..(from + secs) * 1_000).step_by(100) {
+            let counts = bench.counted.pairs.entry((0, 0)).or_default();
+            counts.requests += rps / 10;
+            counts.own += rps / 10;
+            bench.tick(ms(at));
+        }
+    };
+    for endpoint in [0, 1, 2] {
+        bench.probe(endpoint, false, t(1));
+        bench.probe(endpoint, false, t(2));
+    }
+    load(&mut bench, 2, 5, 100);
+    assert_eq!(bench.admission(0), 1.0, "a quarter of its endpoints carries 100 a second");
+    load(&mut bench, 7, 5, 500);
+    assert!((bench.admission(0) - 0.5).abs() < 0.03, "and half of 500: {}", bench.admission(0));
+    assert_eq!(bench.view(0).reason, Reason::Capacity);
+}
+
+#[test]
+fn a_slow_cluster_whose_target_is_as_slow_keeps_its_users() {
+    for (target_slow, sheds) in [(0, true), (5, true), (6, false), (10, false)] {
+        let mut params = params(&["s"], &[2, 2], true);
+        params.services[0].clusters[0].triggers =
+            vec![Trigger::high_latency(0.99, Duration::from_millis(500)), Trigger::high_error_rate(0.05)];
+        let mut bench = Bench::new(params);
+        assert_eq!(bench.engine.latency_thresholds(ServiceId(0)), [Duration::from_millis(500)]);
+        for at in (1_000..30_000).step_by(100) {
+            for (cluster, slow) in [(0, 10), (1, target_slow)] {
+                bench.counted.pairs.entry((0, cluster)).or_default().attempts += 100;
+                *bench.counted.slow.entry((0, cluster, 0)).or_default() += slow;
+            }
+            bench.tick(ms(at));
+        }
+        assert_eq!(bench.admission(0) < 1.0, sheds, "{target_slow} % against 10 %");
+    }
+}
+
+#[test]
+fn an_event_of_something_unknown_is_nothing() {
+    let mut bench = Bench::new(EngineParams::default());
+    bench.fail_sent(7, 3, FailureKind::Connect, t(1), t(1));
+    bench.probe(3, true, t(1));
+    bench.good(3, t(1));
+    bench.tick(t(2));
+    let mut loose = params(&["s"], &[1], false);
+    loose.services[0].clusters[0].cluster = ClusterId(9);
+    loose.services[0].clusters[0].failover = vec![4];
+    bench.engine.reconfigure(loose, t(3));
+    bench.tick(t(4));
+    assert_eq!(bench.admission(0), 0.0, "a service whose cluster is not there");
+    assert_eq!(bench.engine.drain_events().count(), 1);
+}
