@@ -9,7 +9,7 @@ impl Config {
     /// of the types, numbers are in their shortest form.
     pub fn canonical_json(&self) -> Vec<u8> {
         // Encoding fails for maps whose keys are no text and for custom errors only; the model has neither
-        // (a path that is not UTF-8 is written lossily). The test below holds it for every sample.
+        // (a path that is not UTF-8 is written lossily). `tests/it/files.rs` holds it for every sample.
         serde_json::to_vec(self).unwrap_or_default()
     }
 

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
+use super::filter::{self, RouteFilter};
 use super::gateway::HostPattern;
-use super::http_route::RouteFilter;
+
 use super::route::{self, BackendRef, HeaderMatch, ParentRef, StringMatch};
 use crate::read::{At, Fields};
 
@@ -98,9 +99,7 @@ impl GrpcRouteRule {
         });
         let matches =
             matches.filter(|list| !list.is_empty()).unwrap_or_else(|| vec![GrpcRouteMatch::default()]);
-        let filters = route::filters(&mut fields, |kind, _, fields| {
-            route::other_filter(kind, fields, &["RequestHeaderModifier", "ResponseHeaderModifier"])
-        });
+        let filters = filter::grpc_filters(&mut fields);
         let backends = route::backends(&mut fields, false);
         Some(GrpcRouteRule { name, matches, filters, backends })
     }

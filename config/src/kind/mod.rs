@@ -8,6 +8,7 @@ mod application_set;
 mod client_traffic_policy;
 mod cluster;
 mod cost_aware_scheduling;
+mod filter;
 mod gateway;
 mod grpc_route;
 mod http_route;
@@ -29,12 +30,10 @@ pub use cost_aware_scheduling::{
     Checkpoint, CostAwareScheduling, CostPolicy, DataLocality, DataSet, InterruptionTolerance, PriceWindow,
     ResourceNeeds, SlaPolicy,
 };
+pub use filter::{HeaderModifier, PathRewrite, RedirectScheme, RequestRedirect, RouteFilter, UrlRewrite};
 pub use gateway::{Gateway, HostPattern, Listener, ListenerProtocol, ListenerTls};
 pub use grpc_route::{GrpcMethodMatch, GrpcRoute, GrpcRouteMatch, GrpcRouteRule};
-pub use http_route::{
-    HttpRoute, PathMatch, PathRewrite, QueryMatch, RedirectScheme, RequestRedirect, RouteFilter, RouteMatch,
-    RouteRule, RouteTimeouts, UrlRewrite,
-};
+pub use http_route::{HttpRoute, PathMatch, QueryMatch, RouteMatch, RouteRule, RouteTimeouts};
 pub(crate) use multi_cluster_service::ServiceDefaults;
 pub use multi_cluster_service::{
     Backoff, CircuitBreaker, EndpointAlgorithm, FailoverRule, FailurePercentage, HashOn, Limits,
@@ -42,4 +41,4 @@ pub use multi_cluster_service::{
     ServiceCluster, SlowStart, SuccessRate,
 };
 pub use proxy_config::{AccessLog, AccessLogFormat, AccessLogTarget, ProxyConfig};
-pub use route::{BackendRef, HeaderMatch, HeaderModifier, ParentRef, StringMatch};
+pub use route::{BackendRef, HeaderMatch, ParentRef, StringMatch};

@@ -6,7 +6,6 @@ use regex::bytes::RegexBuilder;
 use serde::Serialize;
 
 use super::gateway::HostPattern;
-use super::http_route::RouteFilter;
 use super::multi_cluster_service::MAX_WEIGHT;
 use crate::read::{At, Fields};
 use crate::resolve::Reference;
@@ -51,18 +50,6 @@ pub struct HeaderMatch {
     pub name: String,
     /// Its value.
     pub value: StringMatch,
-}
-
-/// Edits of a header section, applied in the order `set`, `add`, `remove`. Names in lower case.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HeaderModifier {
-    /// Overwrite.
-    pub set: Vec<(String, String)>,
-    /// Append.
-    pub add: Vec<(String, String)>,
-    /// Take away.
-    pub remove: Vec<String>,
 }
 
 /// What both kinds of route begin with: `hostnames` and `parentRefs`.
@@ -202,117 +189,10 @@ pub(crate) fn header_matches(fields: &mut Fields<'_>) -> Vec<HeaderMatch> {
     })
 }
 
-fn unique_header(at: At<'_>, names: &mut HashSet<String>) -> Option<String> {
+pub(crate) fn unique_header(at: At<'_>, names: &mut HashSet<String>) -> Option<String> {
     let name = at.header_name()?;
     at.unique(names, "the header", &name);
     Some(name)
-}
-
-impl HeaderModifier {
-    pub(crate) fn read(mut fields: Fields<'_>) -> Self {
-        let modifier = HeaderModifier {
-            set: fields.or("set", Vec::new(), header_list),
-            add: fields.or("add", Vec::new(), header_list),
-            remove: fields.or("remove", Vec::new(), |at| {
-                let mut names = HashSet::new();
-                at.at_most(16)?.list(|at| unique_header(at, &mut names))
-            }),
-        };
-        if modifier == HeaderModifier::default() {
-            fields.at().warn(
-                "the filter changes nothing",
-                "write `set`, `add` or `remove`, or leave the filter out",
-            );
-        }
-        modifier
-    }
-}
-
-fn header_list(at: At<'_>) -> Option<Vec<(String, String)>> {
-    let mut names = HashSet::new();
-    at.at_most(16)?.list(|at| {
-        let mut fields = at.fields()?;
-        let name = fields.need("name", "name the header", |at| unique_header(at, &mut names));
-        let value = fields.need("value", "write the value", header_value);
-        Some((name?, value?))
-    })
-}
-
-/// RFC 9110 section 5.5: no control characters, and no space at either end.
-fn header_value(at: At<'_>) -> Option<String> {
-    let text = at.text()?;
-    let fits =
-        text.len() <= 4096 && text.trim() == text && text.bytes().all(|byte| byte >= b' ' && byte != 0x7f);
-    match fits {
-        true => Some(text),
-        false => at.refuse(
-            "this is not the value of a header",
-            "write at most 4096 bytes, without line ends or tabs",
-        ),
-    }
-}
-
-/// What may be given once in a rule.
-fn once(at: At<'_>, filters: &[RouteFilter], filter: &RouteFilter) {
-    if filters.iter().any(|other| std::mem::discriminant(other) == std::mem::discriminant(filter)) {
-        at.error("a filter of this type is given twice in the rule", "join the two");
-    }
-}
-
-/// `filters` of a rule. `read` knows the types that the kind has besides the header modifiers.
-pub(crate) fn filters(
-    rule: &mut Fields<'_>,
-    mut read: impl FnMut(&str, At<'_>, &mut Fields<'_>) -> Option<RouteFilter>,
-) -> Vec<RouteFilter> {
-    let mut all: Vec<RouteFilter> = Vec::new();
-    rule.get("filters", |at| {
-        at.at_most(16)?.list(|at| {
-            let mut fields = at.fields()?;
-            let kind = fields.need("type", "name the type of the filter", |at| at.text())?;
-            let filter = match &*kind {
-                "RequestHeaderModifier" => fields
-                    .need("requestHeaderModifier", MODIFIER, |at| at.fields().map(HeaderModifier::read))
-                    .map(RouteFilter::RequestHeaderModifier),
-                "ResponseHeaderModifier" => fields
-                    .need("responseHeaderModifier", MODIFIER, |at| at.fields().map(HeaderModifier::read))
-                    .map(RouteFilter::ResponseHeaderModifier),
-                other => read(other, at, &mut fields),
-            }?;
-            once(at, &all, &filter);
-            all.push(filter);
-            Some(())
-        })
-    });
-    all
-}
-
-const MODIFIER: &str = "add it, with `set`, `add` or `remove`";
-
-/// The types of Gateway API that are not run yet, and what holds their settings.
-const LATER: [(&str, &str); 4] = [
-    ("RequestMirror", "requestMirror"),
-    ("CORS", "cors"),
-    ("ExternalAuth", "externalAuth"),
-    ("ExtensionRef", "extensionRef"),
-];
-
-/// A type of filter that the kind does not run.
-pub(crate) fn other_filter(kind: &str, fields: &mut Fields<'_>, known: &[&str]) -> Option<RouteFilter> {
-    let refuse = |fields: &mut Fields<'_>, message: String, remedy: String| {
-        fields.error_at("type", message, remedy);
-        None
-    };
-    if let Some((_, settings)) = LATER.iter().find(|(later, _)| *later == kind) {
-        fields.ignore(settings);
-        return refuse(
-            fields,
-            format!("a filter of type `{kind}` is not run yet"),
-            String::from("leave the filter out"),
-        );
-    }
-    fields.ignore_rest();
-    let remedy = fields.at().file.notes.remedy(kind, known.iter().copied(), "write one of");
-    refuse(fields, format!("`{kind}` is not a type of filter"), remedy)
 }
 
 /// Names of rules: unique in the route (Gateway API `rules[].name`).

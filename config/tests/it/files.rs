@@ -98,3 +98,12 @@ fn the_service_of_the_format_is_what_a_service_is_by_default() {
     assert_eq!(written.retries, bare.retries);
     assert_eq!((written.overall_timeout, written.recovery), (bare.overall_timeout, bare.recovery));
 }
+
+#[test]
+fn the_digest_is_of_what_is_meant_not_of_how_it_is_written() {
+    let digest = |text: &str| crate::support::config(text).digest();
+    let short = "apiVersion: mesh.macleodlabs.io/v1\nkind: Cluster\nmetadata: {name: a}\nspec: {endpoints: [{address: \"h:1\"}]}\n";
+    let long = "# a\nkind: Cluster\nspec:\n  protocol: http1\n  endpoints:\n  - weight: 1\n    address: H:1\nmetadata:\n  name: a\n  labels: {b: c}\napiVersion: mesh.macleodlabs.io/v1\n";
+    assert_eq!(digest(short), digest(long));
+    assert_ne!(digest(short), digest(&short.replace("h:1", "h:2")));
+}

@@ -436,7 +436,7 @@ fn routes() {
 fn filters() {
     let set = "requestHeaderModifier: {set: [{name: a, value: b}]}";
     for (filters, expected) in [
-        ("§{}", ("`type` is missing", "")),
+        ("§{requestHeaderModifier: {}}", ("`type` is missing", "")),
         ("{type: §Rewrite}", ("`Rewrite` is not a type of filter", "did you mean `URLRewrite`?")),
         (
             "{type: §RequestMirror, requestMirror: {}}",
@@ -460,6 +460,10 @@ fn filters() {
         (
             "{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: §v2}}}",
             ("is not a path to send", ""),
+        ),
+        (
+            "{type: URLRewrite, urlRewrite: {path: {type: §ReplacePrefix, replacePrefixMatch: /}}}",
+            ("`ReplacePrefix` is not known here", "did you mean `Replace"),
         ),
         (
             "{type: URLRewrite, urlRewrite: {path: §{type: ReplaceFullPath}}}",

@@ -1,8 +1,10 @@
 //! `MultiClusterService`: one service in several clusters; who gets which share, and who takes over.
 
 mod failover;
+mod limits;
+mod load_balancer;
+mod outlier;
 mod resilience;
-mod traffic_policy;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -10,17 +12,16 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use failover::FailoverRule;
+pub use limits::Limits;
+pub use load_balancer::{EndpointAlgorithm, HashOn, LoadBalancer, SlowStart};
+pub use outlier::{FailurePercentage, OutlierDetection, SuccessRate};
 pub use resilience::{Backoff, CircuitBreaker, Recovery, Retries, RetryBudget, RetryOn};
-pub use traffic_policy::{
-    EndpointAlgorithm, FailurePercentage, HashOn, Limits, LoadBalancer, OutlierDetection, SlowStart,
-    SuccessRate,
-};
 
 use crate::read::{At, Fields};
 use crate::resolve::Reference;
 use failover::Failover;
+use limits::PoolLimits;
 use resilience::Resilience;
-use traffic_policy::{PoolLimits, TrafficPolicy};
 
 /// One service that runs in several clusters.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -148,6 +149,44 @@ impl ServiceDefaults {
     }
 }
 
+/// `trafficPolicy` as read.
+struct TrafficPolicy {
+    load_balancer: LoadBalancer,
+    pool: PoolLimits,
+    outlier: OutlierDetection,
+}
+
+impl TrafficPolicy {
+    fn untouched(base: &ServiceDefaults) -> Self {
+        TrafficPolicy {
+            load_balancer: base.load_balancer.clone(),
+            pool: PoolLimits::default(),
+            outlier: base.outlier,
+        }
+    }
+
+    fn read(mut fields: Fields<'_>, base: &ServiceDefaults, service: Option<&str>) -> Self {
+        let untouched = TrafficPolicy::untouched(base);
+        let load_balancer = fields.get("loadBalancer", |at| at.fields().map(|f| base.load_balancer.read(f)));
+        let pool = fields.get("connectionPool", |at| at.fields().map(PoolLimits::read_pool));
+        let outlier = fields.get("outlierDetection", |at| {
+            let fields = at.fields()?;
+            if let Some(service) = service.filter(|_| fields.has("successRate")) {
+                fields.refer_at("successRate", Reference::SuccessRate(service.to_owned()));
+            }
+            Some(base.outlier.read(fields))
+        });
+        if let Some(service) = service.filter(|_| outlier.is_some_and(|outlier| outlier != base.outlier)) {
+            fields.refer_at("outlierDetection", Reference::Outlier(service.to_owned()));
+        }
+        TrafficPolicy {
+            load_balancer: load_balancer.unwrap_or(untouched.load_balancer),
+            pool: pool.unwrap_or_default(),
+            outlier: outlier.unwrap_or(untouched.outlier),
+        }
+    }
+}
+
 impl MultiClusterService {
     pub(crate) fn read(name: &str, mut spec: Fields<'_>, defaults: &ServiceDefaults) -> Option<Self> {
         let clusters =
@@ -223,7 +262,17 @@ fn clusters(at: At<'_>, service: &str) -> Option<Vec<ServiceCluster>> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::testing::service;
+
+    #[test]
+    fn the_defaults_are_those_of_the_format_file() {
+        let service = service("clusters: [{name: a}]");
+        assert_eq!(service.limits, Limits { max_connections: 1000, max_pending: 100, max_requests: 1000 });
+        assert_eq!(service.outlier, OutlierDetection::default());
+        assert_eq!(service.load_balancer, LoadBalancer::default());
+        assert_eq!(service.load_balancer.hash_on, []);
+    }
 
     #[test]
     fn the_steady_shares_follow_weight_or_tier() {

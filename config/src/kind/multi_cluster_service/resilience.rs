@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::traffic_policy::PoolLimits;
+use super::limits::PoolLimits;
 use crate::read::{At, Fields, units};
 
 /// `resilience.circuitBreaker`, beside its share of [`Limits`].
