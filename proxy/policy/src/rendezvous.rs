@@ -33,14 +33,15 @@ pub fn best(key: KeyHash, nodes: &[Node], uniform: bool) -> Option<usize> {
     if !uniform {
         return best_by(key, nodes, |_| 1.0);
     }
-    let mut winner: Option<(usize, u64, u32)> = None;
-    for (i, node) in nodes.iter().enumerate() {
-        let h = mix(key, node.hash, SALT_HOME) >> 11;
-        if winner.is_none_or(|(_, top, rank)| h > top || (h == top && node.rank < rank)) {
-            winner = Some((i, h, node.rank));
+    let draw = |node: &Node| mix(key, node.hash, SALT_HOME) >> 11;
+    let (mut winner, mut top) = (0, draw(nodes.first()?));
+    for (i, node) in nodes.iter().enumerate().skip(1) {
+        let h = draw(node);
+        if h > top || (h == top && node.rank < nodes[winner].rank) {
+            (winner, top) = (i, h);
         }
     }
-    winner.map(|(i, ..)| i)
+    Some(winner)
 }
 
 /// The winner for `key` when node i counts with `factor(i)` of its weight; a factor of 0 excludes it.

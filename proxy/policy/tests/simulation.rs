@@ -66,8 +66,57 @@ fn a_killed_cluster_costs_no_error_and_gets_its_users_back() {
         // The hold ends 30 s after the trip, the ramp 48 s later: 88 s, 58 s after the return.
         let steps = [39, 41, 53, 65, 77, 89].map(|secs| report.admission(US_EAST, at(secs)));
         assert_eq!(steps, [0.0, 0.1, 0.2, 0.4, 0.7, 1.0], "seed {seed}");
+        // A cold cluster gets no more than its ramp.
+        for (from, to, most) in [(41, 52, 0.1), (53, 64, 0.2), (65, 76, 0.4), (77, 88, 0.7)] {
+            let got = share_of_its_users(&report, US_EAST, from, to);
+            assert!(got < most + 0.03 && got > most - 0.07, "seed {seed}: {got} at {most}");
+        }
         assert_eq!(report.share_home(at(89), at(120)), 1.0, "seed {seed}");
     }
+}
+
+/// Of the requests of a cluster's own users, those that it answered.
+fn share_of_its_users(report: &Report, cluster: usize, from: u64, to: u64) -> f64 {
+    let own = || {
+        report
+            .answers
+            .iter()
+            .filter(|a| a.sent >= at(from) && a.sent < at(to) && report.homes[a.user] == cluster)
+    };
+    let here = own().filter(|a| a.from.is_some_and(|(c, _)| usize::from(c) == cluster));
+    here.count() as f64 / own().count() as f64
+}
+
+#[test]
+fn a_cluster_with_a_capacity_takes_of_a_lost_clusters_load_what_fits() {
+    let mut setup = Setup { triggers: false, ..Setup::default() };
+    setup.clusters[1].capacity = Some(250.0);
+    let report = run(&setup.then(10, US_EAST, None, Behaviour::Dead));
+    assert_eq!(report.errors(), 0);
+    let rate = |cluster, from, to| {
+        let tries = report.tries.iter().filter(|t| t.cluster == cluster && t.at >= at(from) && t.at < at(to));
+        tries.count() as f64 / (to - from) as f64
+    };
+    // Its own are 180 a second, of the lost 300 it would take 180; 250 is what it can.
+    assert!((165.0..195.0).contains(&rate(1, 0, 10)), "{}", rate(1, 0, 10));
+    assert!((205.0..=255.0).contains(&rate(1, 15, 40)), "{}", rate(1, 15, 40));
+    assert!(rate(2, 15, 40) > 340.0, "the other one takes the rest: {}", rate(2, 15, 40));
+    assert_eq!(share_of_its_users(&report, 1, 0, 60), 1.0, "its own users stay");
+}
+
+#[test]
+fn requests_without_a_key_leave_an_unprobed_dead_cluster_and_find_it_back() {
+    let setup = Setup { keyed: false, probes: false, secs: 100, ..Setup::default() };
+    let report = run(&setup.then(10, US_EAST, None, Behaviour::Dead).then(20, US_EAST, None, Behaviour::Up));
+    assert_eq!(report.errors(), 0);
+    let tries = |from, to| {
+        let here = |t: &&sim::report::Try| t.cluster == 0 && t.at >= at(from) && t.at < at(to);
+        report.tries.iter().filter(here).count()
+    };
+    let looks = tries(21, 40);
+    assert!((20..120).contains(&looks), "one in a hundred of 300 a second looks: {looks}");
+    assert_eq!(report.admission(US_EAST, at(90)), 1.0);
+    assert!(tries(90, 100) > 2_700);
 }
 
 #[test]

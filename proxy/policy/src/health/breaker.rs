@@ -99,6 +99,22 @@ mod tests {
     }
 
     #[test]
+    fn chance_opens_it_once_in_millions_where_five_in_a_row_alone_would_all_day() {
+        // 330 attempts a second for three hours, one in ten failing, over two endpoints.
+        let (mut recent, mut bare, mut ours, mut roll) = (Vec::new(), 0, 0, 1u64);
+        for _ in 0..330 * 3 * 3_600 {
+            roll = crate::hash::mix13(roll.wrapping_add(0x9E37_79B9_7F4A_7C15));
+            let at = Tick::from_secs(1);
+            let endpoint = EndpointId((roll >> 63) as u32);
+            recent.insert(0, Attempt { ended: at, sent: at, endpoint, failed: roll % 10 == 0 });
+            recent.truncate(ATTEMPTS);
+            bare += u32::from(recent.len() >= 5 && recent[..5].iter().all(|a| a.failed));
+            ours += u32::from(recent[0].failed && opens(&recent, 5, 5, 2));
+        }
+        assert!(bare >= 20 && ours <= 2, "{bare} and {ours}");
+    }
+
+    #[test]
     fn one_endpoints_run_is_the_clusters_only_where_it_is_the_last_one() {
         assert!(!opens(&attempts("11111"), 5, 5, 2));
         assert!(opens(&attempts("11111"), 5, 5, 1));

@@ -95,7 +95,9 @@ impl Pair {
             .iter()
             .map(|trigger| {
                 let measure = measure(trigger.kind);
-                let kept = old.iter().find(|w| w.trigger == *trigger).cloned();
+                let mut kept = old.iter().find(|w| w.trigger == *trigger).cloned();
+                // Other counters under the same number: what was read of them does not subtract.
+                kept.iter_mut().filter(|w| w.measure != measure).for_each(|w| w.windows.rebase());
                 let fresh =
                     || Watch { trigger: trigger.clone(), measure, windows: Windows::new(), shed: None };
                 Watch { measure, ..kept.unwrap_or_else(fresh) }

@@ -87,6 +87,11 @@ impl Windows {
         self.good = 0;
     }
 
+    /// The next window starts at the next reading.
+    pub fn rebase(&mut self) {
+        self.start = None;
+    }
+
     /// Forgets: what was counted until now says nothing about what comes.
     pub fn restart(&mut self) {
         *self = Windows::new();
@@ -137,10 +142,10 @@ mod tests {
         let mut windows = Windows::new();
         run(&mut windows, &trigger, 100, 0.5, 0, 16);
         assert!(windows.tripped());
-        windows.start = None;
+        windows.rebase();
         run(&mut windows, &trigger, 100, 0.03, 100, 20);
         assert!(windows.tripped(), "3 % is not below half of 5 %");
-        windows.start = None;
+        windows.rebase();
         run(&mut windows, &trigger, 100, 0.01, 200, 9);
         assert!(windows.tripped(), "one good window is not two");
         run(&mut windows, &trigger, 100, 0.01, 210, 5);

@@ -1,5 +1,6 @@
 //! "Is my header hashed, and where does it go?" as an answer, not as a debug log (Istio #43974).
 
+use super::params::Selection;
 use super::plan::ServicePlan;
 use super::route::Target;
 use super::view::View;
@@ -47,7 +48,8 @@ pub struct ClusterExplanation {
 /// Whether a key may use a cluster.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub enum Verdict {
-    /// Home, and the key is within its admission.
+    /// Home, and the key is within its admission (under `PriorityTiers`: it admits somebody; the key's tier is
+    /// in [`Explanation::target`]).
     Stays,
     /// Home, and the key is past its admission.
     NotAdmitted,
@@ -88,8 +90,12 @@ impl ServicePlan {
     fn explain_cluster(&self, key: KeyHash, c: u16, is_home: bool, view: &impl View) -> ClusterExplanation {
         let cluster = &self.clusters[usize::from(c)];
         let admission = view.admission(usize::from(c));
+        let stays = match self.selection {
+            Selection::WeightedHome => self.stays(key, c, view),
+            Selection::PriorityTiers => admission > 0.0,
+        };
         let verdict = match () {
-            () if is_home && self.stays(key, c, view) => Verdict::Stays,
+            () if is_home && stays => Verdict::Stays,
             () if is_home => Verdict::NotAdmitted,
             () if self.counts(key, c, view) => Verdict::Counts,
             () if admission < 1.0 => Verdict::PartlyAdmitted,

@@ -11,7 +11,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod proxy;
-mod report;
+pub mod report;
 mod setup;
 mod world;
 
