@@ -209,7 +209,7 @@ async fn control(
 ) -> Result<(), String> {
     let (drain, mut drain_asked) = unbounded_channel();
     let admin = tokio::net::TcpListener::from_std(admin).map_err(|e| e.to_string())?;
-    //TMP tokio::task::spawn_local(admin::serve(admin, shared.clone(), prometheus, drain));
+    tokio::task::spawn_local(admin::serve(admin, shared.clone(), prometheus, drain));
     let mut watch = Watch::new(&settings.config);
     let mut term = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
     let mut int = signal(SignalKind::interrupt()).map_err(|e| e.to_string())?;

@@ -27,7 +27,8 @@ pub(super) fn check(method: &Method, uri: &Uri, version: Version, headers: &Head
     // A target in absolute form names its host as well; both must be good.
     let named = host.into_iter().chain(uri.authority().map(|authority| authority.as_str()));
     if named.clone().any(|name| !is_address_or_localhost(name)) {
-        let text = "the host must be an address or localhost, so that no web page reaches this by its own name";
+        let text =
+            "the host must be an address or localhost, so that no web page reaches this by its own name";
         return Err(Reply::text(StatusCode::FORBIDDEN, text));
     }
     let foreign = |origin: &str| origin.strip_prefix("http://") != host;
@@ -62,7 +63,15 @@ mod tests {
 
     #[test]
     fn an_address_or_localhost_is_a_good_host() {
-        for good in ["localhost", "LOCALHOST:9901", "127.0.0.1", "127.0.0.1:9901", "10.1.2.3:80", "[::1]", "[::1]:9901"] {
+        for good in [
+            "localhost",
+            "LOCALHOST:9901",
+            "127.0.0.1",
+            "127.0.0.1:9901",
+            "10.1.2.3:80",
+            "[::1]",
+            "[::1]:9901",
+        ] {
             assert!(is_address_or_localhost(good), "{good}");
         }
     }

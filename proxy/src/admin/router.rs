@@ -36,13 +36,28 @@ pub(super) enum Action {
     Metrics,
     Healthz,
     Readyz,
-    Config { full: bool },
-    Clusters { text: bool },
-    Explain { service: Option<String>, key: Vec<Vec<u8>>, text: bool },
+    Config {
+        full: bool,
+    },
+    Clusters {
+        text: bool,
+    },
+    Explain {
+        service: Option<String>,
+        key: Vec<Vec<u8>>,
+        text: bool,
+    },
     Drain,
-    DrainCluster { cluster: String, drained: bool },
+    DrainCluster {
+        cluster: String,
+        drained: bool,
+    },
     /// A span of zero returns the endpoint.
-    Eject { cluster: String, address: String, span: Duration },
+    Eject {
+        cluster: String,
+        address: String,
+        span: Duration,
+    },
 }
 
 /// Finds the action, or the answer to what is none.
@@ -184,7 +199,9 @@ mod tests {
         for missing in ["/x", "/metrics/", "//", "/clusters/a", "/endpoints/a/b", "/clusters/a/reboot"] {
             assert_eq!(get(missing), Err(404), "{missing}");
         }
-        for wrong in ["/config?ful", "/clusters?format=xml", "/explain?user=x", "/explain?service=%zz", "/%ff"] {
+        for wrong in
+            ["/config?ful", "/clusters?format=xml", "/explain?user=x", "/explain?service=%zz", "/%ff"]
+        {
             assert_eq!(get(wrong), Err(400), "{wrong}");
         }
         for wrong in ["for=soon", "for=0s", "for=25h", "fro=1s", "for=1s&for=2s"] {

@@ -85,9 +85,8 @@ impl ConnectionEnd {
 }
 
 /// The flags of [`crate::request::respond::answer`], so that a graph and the log use one word for one thing.
-const FLAGS: [&str; 17] = [
-    "DC", "BR", "BL", "CT", "NR", "NB", "UH", "UO", "UF", "UC", "UR", "UT", "DT", "UP", "RL", "FI", "other",
-];
+const FLAGS: [&str; 17] =
+    ["DC", "BR", "BL", "CT", "NR", "NB", "UH", "UO", "UF", "UC", "UR", "UT", "DT", "UP", "RL", "FI", "other"];
 
 #[cfg(test)]
 mod tests {

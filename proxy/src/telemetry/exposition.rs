@@ -195,7 +195,8 @@ mod tests {
             family.sample(&[], 3);
             family.sample(&[("x", "1"), ("y", "2")], 4);
         });
-        let text = "# HELP a_total All of a.\n# TYPE a_total counter\na_total 3\na_total{x=\"1\",y=\"2\"} 4\n";
+        let text =
+            "# HELP a_total All of a.\n# TYPE a_total counter\na_total 3\na_total{x=\"1\",y=\"2\"} 4\n";
         assert_eq!(page.finish(), text);
     }
 
@@ -226,7 +227,10 @@ mod tests {
         page.histogram("d_seconds", "Durations.", |family| family.totals(&[("s", "api")], &totals));
         let samples = check(&page.finish());
         let at = |le: &str| samples[&format!("d_seconds_bucket{{s=\"api\",le=\"{le}\"}}")];
-        assert_eq!((at("0.00025"), at("0.0005"), at("0.001"), at("30"), at("+Inf")), (1.0, 1.0, 2.0, 2.0, 3.0));
+        assert_eq!(
+            (at("0.00025"), at("0.0005"), at("0.001"), at("30"), at("+Inf")),
+            (1.0, 1.0, 2.0, 2.0, 3.0)
+        );
         assert_eq!(samples["d_seconds_count{s=\"api\"}"], 3.0);
         assert!((samples["d_seconds_sum{s=\"api\"}"] - 60.0007).abs() < 1e-9);
     }

@@ -6,7 +6,8 @@ use crate::upstream::cell::Count;
 /// Upper bounds in seconds: 250 us to 30 s, about 2.2 buckets a factor of ten more than Prometheus's default,
 /// so that a p99 of some milliseconds is read within a factor of two.
 pub const BOUNDS: [f64; 17] = [
-    0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0,
+    0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0,
+    30.0,
 ];
 
 const BOUNDS_NS: [u64; 17] = {

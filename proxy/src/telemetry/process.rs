@@ -36,7 +36,13 @@ fn resident(status: &str) -> Option<u64> {
 }
 
 fn max_descriptors(limits: &str) -> Option<u64> {
-    limits.lines().find_map(|line| line.strip_prefix("Max open files"))?.split_whitespace().next()?.parse().ok()
+    limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
 }
 
 /// Fields 14 and 15, counted behind the program's name, which is in brackets and may hold anything.
@@ -54,14 +60,20 @@ mod tests {
     #[test]
     fn the_kernels_files_are_read_as_it_writes_them() {
         assert_eq!(resident("VmPeak:\t 9 kB\nVmRSS:\t    1234 kB\n"), Some(1234 * 1024));
-        assert_eq!(max_descriptors("Max open files            1024                 4096 files\n"), Some(1024));
+        assert_eq!(
+            max_descriptors("Max open files            1024                 4096 files\n"),
+            Some(1024)
+        );
         let stat = "7 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0 1 0 99";
         assert_eq!(cpu_seconds(stat), Some(2.0));
     }
 
     #[test]
     fn what_is_not_told_is_left_out() {
-        assert_eq!((resident(""), max_descriptors("Max open files unlimited"), cpu_seconds("7 (x")), (None, None, None));
+        assert_eq!(
+            (resident(""), max_descriptors("Max open files unlimited"), cpu_seconds("7 (x")),
+            (None, None, None)
+        );
     }
 
     #[cfg(target_os = "linux")]

@@ -196,7 +196,9 @@ mod tests {
     fn a_field_that_does_not_apply_is_absent() {
         let text = written(&record(b"/", b""), AccessLogFormat::Json);
         let Value::Object(fields) = serde_json::from_str(&text).unwrap() else { panic!("{text}") };
-        for absent in ["flags", "first_byte_us", "service", "route", "home", "cluster", "trace_id", "user_agent"] {
+        for absent in
+            ["flags", "first_byte_us", "service", "route", "home", "cluster", "trace_id", "user_agent"]
+        {
             assert!(!fields.contains_key(absent), "{absent} in {text}");
         }
     }

@@ -12,7 +12,7 @@
 //! | field | what |
 //! | --- | --- |
 //! | `time` | when the request's head was there, UTC, RFC 3339 with milliseconds |
-//! | `client` | the other end of the connection |
+//! | `client` | the client's address, by trusted hops of `X-Forwarded-For` |
 //! | `method`, `host`, `path`, `protocol` | of the request; `path` with its query, cut at 2 KiB |
 //! | `status` | what the client got; 0 if nothing |
 //! | `flags` | what was out of the ordinary: see below |
@@ -27,7 +27,7 @@
 //! | `user_agent` | cut at 512 bytes |
 //!
 //! Flags are those of [`answer`](crate::request::respond::answer) for answers of our own, and [`RETRIED`],
-//! [`FAILED_OVER`], [`FAIL_STATIC`] and [`PANIC`].
+//! [`FAILED_OVER`] and [`PANIC`].
 //!
 //! As text, for people: time, status, method, host and path first, the rest as `key=value`, values quoted as
 //! JSON strings where they hold anything but plain letters.
@@ -37,7 +37,6 @@
 //! A record has no place for other headers: `Authorization` and `Cookie` cannot get in. The query string is logged
 //! as it came: if clients put secrets there, switch the log off or filter behind it.
 
-mod entry;
 mod format;
 mod record;
 mod sink;
@@ -51,8 +50,7 @@ use std::time::Duration;
 
 use causeway_config::AccessLogTarget;
 
-pub use entry::Entry;
-pub use record::{FAIL_STATIC, FAILED_OVER, Flags, PANIC, RETRIED, Record};
+pub use record::{FAILED_OVER, Flags, PANIC, RETRIED, Record};
 use sink::Sink;
 
 /// Records that may wait for the writer: a second of failures at 8,000/s, some 5 MiB when full.

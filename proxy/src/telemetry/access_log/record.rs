@@ -24,8 +24,6 @@ pub const RETRIED: &str = "RT";
 pub const FAILED_OVER: &str = "FO";
 /// Flag: sent although health said no, because too few were healthy.
 pub const PANIC: &str = "PA";
-/// Flag: sent to a cluster that does not admit the key, because none does.
-pub const FAIL_STATIC: &str = "FS";
 
 /// What was out of the ordinary, in the order in which it was noted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -25,15 +25,19 @@ pub(super) fn render(
     gauge("causeway_endpoint_connections", "Open connections to an endpoint.", |e| {
         e.all_cells().fold(0, |sum, cells| sum.wrapping_add(cells.connections.get()))
     });
-    page.counter("causeway_endpoint_requests_total", "Finished attempts at an endpoint, by result.", |family| {
-        for endpoint in endpoints {
-            let (total, success) = attempts(endpoint);
-            let [cluster, address] = names(endpoint);
-            family.sample(&[cluster, address, ("result", "success")], success);
-            // The two counters are read a moment apart.
-            family.sample(&[cluster, address, ("result", "failure")], total.saturating_sub(success));
-        }
-    });
+    page.counter(
+        "causeway_endpoint_requests_total",
+        "Finished attempts at an endpoint, by result.",
+        |family| {
+            for endpoint in endpoints {
+                let (total, success) = attempts(endpoint);
+                let [cluster, address] = names(endpoint);
+                family.sample(&[cluster, address, ("result", "success")], success);
+                // The two counters are read a moment apart.
+                family.sample(&[cluster, address, ("result", "failure")], total.saturating_sub(success));
+            }
+        },
+    );
     let Some(views) = views else { return };
     let seen = || endpoints.iter().filter_map(|endpoint| Some((names(endpoint), views.get(&endpoint.id)?)));
     page.gauge("causeway_endpoint_ejected", "Whether an endpoint is ejected.", |family| {
@@ -65,7 +69,8 @@ mod tests {
 
     #[test]
     fn an_endpoint_that_is_out_is_down_and_one_that_ramps_is_up() {
-        let states = ["10.0.0.1:80", "[::1]:80", "c:80"].map(|address| EndpointState::new(7, "east", address, 1));
+        let states =
+            ["10.0.0.1:80", "[::1]:80", "c:80"].map(|address| EndpointState::new(7, "east", address, 1));
         states[0].set_standing(Standing::Out);
         states[1].set_standing(Standing::RampSince(Tick(5)));
         states[1].cells(0).total.add(5);

@@ -113,13 +113,17 @@ fn judgement(page: &mut Page, lanes: &[(&LaneState, &ClusterView)]) {
     page.gauge("causeway_cluster_marked", help, |family| {
         lanes.iter().for_each(|(lane, view)| family.sample(&names(lane), u8::from(view.marked)));
     });
-    page.gauge("causeway_cluster_endpoints", "Endpoints of a cluster, by whether they are available.", |family| {
-        for (lane, view) in lanes {
-            let (healthy, all) = view.healthy;
-            family.sample(&and(lane, "available", "yes"), healthy);
-            family.sample(&and(lane, "available", "no"), all.saturating_sub(healthy));
-        }
-    });
+    page.gauge(
+        "causeway_cluster_endpoints",
+        "Endpoints of a cluster, by whether they are available.",
+        |family| {
+            for (lane, view) in lanes {
+                let (healthy, all) = view.healthy;
+                family.sample(&and(lane, "available", "yes"), healthy);
+                family.sample(&and(lane, "available", "no"), all.saturating_sub(healthy));
+            }
+        },
+    );
 }
 
 #[cfg(test)]

@@ -25,9 +25,7 @@ use std::time::SystemTime;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 pub(crate) use self::endpoints::attempts;
-pub use self::events::{
-    breaker_opened, config_applied, config_refused, ejected, install, probed, returned,
-};
+pub use self::events::{breaker_opened, config_applied, config_refused, ejected, install, probed, returned};
 use super::exposition::Page;
 use crate::health::HealthReport;
 use crate::shared::Shared;
@@ -45,7 +43,8 @@ pub fn render(shared: &Shared, handle: &PrometheusHandle, report: Option<&Health
     let services: Vec<_> = snapshot.services.iter().map(|service| &*service.state).collect();
     services::render(&mut page, &services);
 
-    let lanes: Vec<_> = snapshot.services.iter().flat_map(|service| &service.lanes).map(|l| &*l.state).collect();
+    let lanes: Vec<_> =
+        snapshot.services.iter().flat_map(|service| &service.lanes).map(|l| &*l.state).collect();
     lanes::render(&mut page, &lanes, report.map(|report| &report.lanes));
 
     let targets = || snapshot.clusters.iter().flat_map(|dial| &dial.targets).map(|target| &*target.state);

@@ -77,9 +77,13 @@ pub(super) fn itself(page: &mut Page, facts: &Facts) {
     page.gauge("causeway_draining", "Whether the process is on its way out.", |family| {
         family.sample(&[], u8::from(facts.draining));
     });
-    page.counter("causeway_access_log_records_total", "Records of the access log that were written.", |family| {
-        family.sample(&[], facts.log_written);
-    });
+    page.counter(
+        "causeway_access_log_records_total",
+        "Records of the access log that were written.",
+        |family| {
+            family.sample(&[], facts.log_written);
+        },
+    );
     let help = "Records of the access log lost because the writer fell behind or could not write.";
     page.counter("causeway_access_log_dropped_total", help, |family| family.sample(&[], facts.log_dropped));
     let help = "Panics; each cost a connection at most, and each is a bug.";
@@ -106,8 +110,7 @@ mod tests {
         let mut page = Page::default();
         connections(&mut page, &[&workers[0], &workers[1]]);
         config(&mut page, "abc", 7);
-        let facts =
-            Facts { started: UNIX_EPOCH, draining: true, log_written: 4, log_dropped: 5, panics: 6 };
+        let facts = Facts { started: UNIX_EPOCH, draining: true, log_written: 4, log_dropped: 5, panics: 6 };
         itself(&mut page, &facts);
         let samples = check(&page.finish());
         for (sample, value) in [
