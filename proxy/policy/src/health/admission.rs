@@ -85,12 +85,13 @@ pub(super) struct Outage {
     /// The length of the last hold; `None` = no outage yet, or all forgiven.
     hold: Option<Duration>,
     full_since: Option<Tick>,
+    tripped_at: Tick,
     fresh_from: Tick,
 }
 
 impl Outage {
     pub fn new() -> Outage {
-        Outage { phase: Phase::Clear, hold: None, full_since: None, fresh_from: Tick(0) }
+        Outage { phase: Phase::Clear, hold: None, full_since: None, tripped_at: Tick(0), fresh_from: Tick(0) }
     }
 
     /// A rule trips. True if this is the first trip of an outage (or a relapse).
@@ -105,6 +106,7 @@ impl Outage {
         };
         self.hold = Some(hold);
         self.full_since = None;
+        self.tripped_at = now;
         self.phase = Phase::Down { hold_until: now + hold };
         true
     }
@@ -164,6 +166,11 @@ impl Outage {
             Phase::Down { hold_until } => Some(hold_until),
             _ => None,
         }
+    }
+
+    /// The first trip of the last outage: what was sent before says nothing about the recovery.
+    pub fn tripped_at(&self) -> Tick {
+        self.tripped_at
     }
 
     /// Only requests sent from then on are evidence of a new trip.

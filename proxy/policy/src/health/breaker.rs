@@ -44,9 +44,13 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub fn failure(&mut self, at: Tick, local: bool) {
+    pub fn failure(&mut self, local: bool) {
         self.in_row = self.in_row.saturating_add(1);
         self.local = (self.local << 1) | u64::from(local);
+    }
+
+    /// A request that was sent since the trip failed.
+    pub fn speaks_against(&mut self, at: Tick) {
         self.last_bad = self.last_bad.max(Some(at));
     }
 
@@ -130,8 +134,8 @@ mod tests {
     #[test]
     fn its_kind_is_that_of_the_run_that_opened_it() {
         let mut memory = Memory::default();
-        memory.failure(Tick(1), false);
-        (0..4).for_each(|_| memory.failure(Tick(1), true));
+        memory.failure(false);
+        (0..4).for_each(|_| memory.failure(true));
         assert!(memory.is_local_origin(4) && !memory.is_local_origin(5));
     }
 
@@ -139,7 +143,7 @@ mod tests {
     fn a_trickle_that_fails_keeps_it_shut_for_ten_seconds() {
         let mut memory = Memory::default();
         assert!(memory.permits(Tick::from_secs(1)));
-        memory.failure(Tick::from_secs(5), false);
+        memory.speaks_against(Tick::from_secs(5));
         assert!(!memory.permits(Tick::from_secs(14)) && memory.permits(Tick::from_secs(15)));
         memory.success(Tick::from_secs(6));
         assert!(memory.permits(Tick::from_secs(7)));

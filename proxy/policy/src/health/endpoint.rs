@@ -230,6 +230,18 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_ends_the_run_of_silence() {
+        let params = OutlierParams { consecutive_errors: 0, ..OutlierParams::default() };
+        let mut e = endpoint();
+        fail(&mut e, FailureKind::Timeout, 4);
+        fail(&mut e, FailureKind::Status(503), 1);
+        fail(&mut e, FailureKind::Timeout, 4);
+        assert_eq!(e.reached(&params), None);
+        fail(&mut e, FailureKind::Timeout, 1);
+        assert_eq!(e.reached(&params), Some(EjectionKind::ConsecutiveLocalOrigin));
+    }
+
+    #[test]
     fn only_connect_failures_and_resets_are_refuted_by_a_check() {
         for (kind, refutable) in
             [(FailureKind::Connect, true), (FailureKind::Reset, true), (FailureKind::Timeout, false)]

@@ -155,7 +155,10 @@ impl HealthEngine {
         if failure.sent_at < fresh_from {
             return;
         }
-        pair.breaker.failure(failure.at, failure.kind.is_local_origin());
+        pair.breaker.failure(failure.kind.is_local_origin());
+        if failure.sent_at >= pair.outage.tripped_at() {
+            pair.breaker.speaks_against(failure.at);
+        }
         let threshold = service.params.breaker_errors;
         if threshold == 0 || pair.breaker_is_open() {
             return;
