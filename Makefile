@@ -1,0 +1,37 @@
+# What one does with a clone. `make help` lists it. Everything here is a line that can be typed by hand as well.
+
+CARGO ?= cargo
+
+.PHONY: help setup demo test lint smoke doc ci clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what a build needs beside Rust, or say how
+	@.ci/setup
+
+demo: setup ## Three clusters, a proxy and 1,000 users on this machine
+	$(CARGO) run --locked --release --bin causeway -- demo
+
+test: setup ## All tests, then the optimised programs once
+	$(CARGO) test --workspace --locked
+	.ci/smoke
+
+lint: ## Format, clippy, dependency rules, licences and bans
+	@.ci/setup --lint
+	$(CARGO) fmt --all --check
+	.ci/dependency-rules
+	.ci/deny
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+smoke: setup ## Only the optimised programs, once
+	.ci/smoke
+
+doc: setup ## The crates' documentation, in target/doc
+	$(CARGO) doc --workspace --no-deps --locked
+
+ci: ## What must hold before a change goes in
+	bash .ci/run
+
+clean: ## Remove what was built
+	$(CARGO) clean
