@@ -4,17 +4,20 @@
 //! config, answers the admin address and hears signals. Nothing a request needs waits for this thread.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use causeway_config::{Config, Source};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::LocalSet;
 
+use crate::admin;
 use crate::health::{self, HealthHandle, HealthInput};
 use crate::listen::bind::bind_shared;
 use crate::settings::Settings;
@@ -28,7 +31,6 @@ use crate::telemetry::{log, metrics, panics};
 use crate::upstream::cell::Limit;
 use crate::upstream::registry::Registry;
 use crate::worker::{Mail, Mailboxes, Worker};
-use crate::admin;
 
 /// Where the admin endpoint is when nobody says otherwise.
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
@@ -83,7 +85,10 @@ fn start(settings: Settings) -> Result<(), String> {
         log::event("config", format_args!("cannot keep the last good config: {e}"));
     }
     for port in &snapshot.ports {
-        log::event("listen", format_args!("{} ({})", port.key, if port.tls.is_some() { "HTTPS" } else { "HTTP" }));
+        log::event(
+            "listen",
+            format_args!("{} ({})", port.key, if port.tls.is_some() { "HTTPS" } else { "HTTP" }),
+        );
     }
     let admin_addr = admin.local_addr().map_err(|e| e.to_string())?;
     log::event("admin", format_args!("http://{admin_addr}"));
@@ -113,8 +118,9 @@ fn first_config(settings: &Settings) -> Result<(Read, ConfigStatus), String> {
         None
     });
     let Some(sources) = kept else { return Err(format!("no usable config:\n{error}")) };
-    let read = from_file::check(sources)
-        .map_err(|e| format!("no usable config:\n{error}\nand the last good one is not valid any more:\n{e}"))?;
+    let read = from_file::check(sources).map_err(|e| {
+        format!("no usable config:\n{error}\nand the last good one is not valid any more:\n{e}")
+    })?;
     log::event("config", format_args!("{error}\nserving the last good config instead"));
     let status = ConfigStatus {
         refused: 1,
@@ -139,7 +145,10 @@ fn bind_ports(snapshot: &Snapshot, held: &[PortKey], workers: usize) -> Result<B
     let mut bound = Vec::new();
     for port in snapshot.ports.iter().filter(|port| !held.contains(&port.key)) {
         let sockets = bind_shared(port.key.0, workers).map_err(|e| {
-            format!("cannot listen on {}: {e}\n  choose another port in the Gateway, or end what uses it", port.key)
+            format!(
+                "cannot listen on {}: {e}\n  choose another port in the Gateway, or end what uses it",
+                port.key
+            )
         })?;
         bound.push((port.key, sockets));
     }
@@ -149,10 +158,13 @@ fn bind_ports(snapshot: &Snapshot, held: &[PortKey], workers: usize) -> Result<B
 /// A busy default port is not worth failing for; a configured one is.
 fn bind_admin(configured: Option<SocketAddr>) -> Result<TcpListener, String> {
     let listener = match configured {
-        Some(addr) => TcpListener::bind(addr).map_err(|e| format!("cannot listen on the admin address {addr}: {e}"))?,
+        Some(addr) => {
+            TcpListener::bind(addr).map_err(|e| format!("cannot listen on the admin address {addr}: {e}"))?
+        }
         None => TcpListener::bind(DEFAULT_ADMIN).or_else(|e| {
             log::event("admin", format_args!("{DEFAULT_ADMIN}: {e}; taking a free port"));
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|e| format!("no port for the admin address: {e}"))
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+                .map_err(|e| format!("no port for the admin address: {e}"))
         })?,
     };
     listener.set_nonblocking(true).map_err(|e| e.to_string())?;
@@ -234,21 +246,33 @@ struct Reloader {
     settings: Settings,
     shared: Arc<Shared>,
     current: Arc<Snapshot>,
-    /// The last text that was looked at, taken or refused.
-    seen: Option<Vec<(String, String)>>,
+    /// What was last looked at, taken or refused.
+    seen: Option<Seen>,
 }
 
 impl Reloader {
     /// Notes the present text as seen.
     fn remember(&mut self) {
-        self.seen = causeway_config::read_path(&self.settings.config).ok().map(|sources| texts(&sources));
+        self.seen = causeway_config::read_path(&self.settings.config).ok().map(|sources| self.look(&sources));
+    }
+
+    fn look(&self, sources: &[Source]) -> Seen {
+        let stamp = |path: PathBuf| {
+            let found = std::fs::metadata(&path).ok();
+            let stamp = found.and_then(|found| Some((found.modified().ok()?, found.len())));
+            (path, stamp)
+        };
+        Seen {
+            texts: sources.iter().map(|source| (source.name.clone(), source.text.clone())).collect(),
+            certificates: certificate_files(&self.current.config).into_iter().map(stamp).collect(),
+        }
     }
 
     async fn reload(&mut self) {
         let path = self.settings.config.clone();
         // An unreadable folder is looked at each time: its error may change.
         if let Ok(sources) = causeway_config::read_path(&path) {
-            let found = Some(texts(&sources));
+            let found = Some(self.look(&sources));
             if found == self.seen {
                 return;
             }
@@ -294,7 +318,10 @@ impl Reloader {
         for warning in &warnings {
             log::event("config", warning);
         }
-        log::event("config", format_args!("version {} ({}) is in force", snapshot.version, &snapshot.digest[..12]));
+        log::event(
+            "config",
+            format_args!("version {} ({}) is in force", snapshot.version, &snapshot.digest[..12]),
+        );
         self.current = snapshot;
         metrics::config_applied();
         let mut status = self.shared.config_status.lock().unwrap_or_else(PoisonError::into_inner);
@@ -315,8 +342,22 @@ impl Reloader {
     }
 }
 
-fn texts(sources: &[causeway_config::Source]) -> Vec<(String, String)> {
-    sources.iter().map(|source| (source.name.clone(), source.text.clone())).collect()
+/// What decides whether there is anything to do: the text, and the state of the certificate files it names.
+#[derive(PartialEq)]
+struct Seen {
+    texts: Vec<(String, String)>,
+    certificates: Vec<(PathBuf, Option<(SystemTime, u64)>)>,
+}
+
+/// The files with certificates and keys that a config names.
+fn certificate_files(config: &Config) -> Vec<PathBuf> {
+    let listeners = config.gateways.values().flat_map(|gateway| &gateway.listeners);
+    let ours = listeners
+        .filter_map(|listener| listener.tls.as_ref())
+        .flat_map(|tls| [&tls.cert_file, &tls.key_file]);
+    let clusters = config.clusters.values().filter_map(|cluster| cluster.tls.as_ref());
+    let theirs = clusters.flat_map(|tls| [&tls.ca_file, &tls.cert_file, &tls.key_file]).flatten();
+    ours.chain(theirs).cloned().collect()
 }
 
 fn status_of(shared: &Shared) -> ConfigStatus {
@@ -334,7 +375,10 @@ async fn shut_down(
 ) {
     let proxy = &snapshot.config.proxy;
     shared.draining.store(true, Relaxed);
-    log::event("drain", format_args!("draining, at most {:?} after {:?}", proxy.drain_timeout, proxy.drain_delay));
+    log::event(
+        "drain",
+        format_args!("draining, at most {:?} after {:?}", proxy.drain_timeout, proxy.drain_delay),
+    );
     let drained = async {
         tokio::time::sleep(proxy.drain_delay).await;
         shared.mail(|| Mail::Drain);

@@ -258,15 +258,13 @@ impl Timer {
     }
 
     /// Runs `work` until it ends or the timer fires; the work goes first when both are ready.
-    pub fn guard<F: Future>(&self, work: F) -> impl Future<Output = Result<F::Output, Fired>> {
-        async move {
-            let mut work = std::pin::pin!(work);
-            std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
-                Poll::Ready(out) => Poll::Ready(Ok(out)),
-                Poll::Pending => self.poll_fired(cx).map(Err),
-            })
-            .await
-        }
+    pub async fn guard<F: Future>(&self, work: F) -> Result<F::Output, Fired> {
+        let mut work = std::pin::pin!(work);
+        std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(out) => Poll::Ready(Ok(out)),
+            Poll::Pending => self.poll_fired(cx).map(Err),
+        })
+        .await
     }
 
     /// Waits for the firing alone.

@@ -75,12 +75,24 @@ pub struct Worker {
     pub buffers: BufferPool,
     /// Idle upstream connections.
     pub pools: Pools,
-    snapshot: RefCell<Rc<Arc<Snapshot>>>,
+    snapshot: RefCell<Rc<Held>>,
     draining: Cell<bool>,
     listening: RefCell<Vec<(PortKey, Rc<Notify>)>>,
     request_heads: RefCell<Vec<RequestHead>>,
     response_heads: RefCell<Vec<ResponseHead>>,
     rolls: Cell<u64>,
+}
+
+/// A snapshot as one worker holds it. Requests count their use of it in an `Rc`, so that no two workers write the
+/// same counter.
+pub struct Held(Arc<Snapshot>);
+
+impl std::ops::Deref for Held {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.0
+    }
 }
 
 /// Spare heads kept per worker.
@@ -99,7 +111,7 @@ impl Worker {
             buffers: BufferPool::default(),
             pools: Pools::new(index, shared.clone()),
             shared,
-            snapshot: RefCell::new(Rc::new(snapshot)),
+            snapshot: RefCell::new(Rc::new(Held(snapshot))),
             draining: Cell::new(false),
             listening: RefCell::default(),
             request_heads: RefCell::default(),
@@ -116,7 +128,7 @@ impl Worker {
             match mail {
                 Mail::Snapshot(snapshot) => {
                     self.pools.retain(&snapshot);
-                    *self.snapshot.borrow_mut() = Rc::new(snapshot);
+                    *self.snapshot.borrow_mut() = Rc::new(Held(snapshot));
                 }
                 Mail::Listen(key, listener) => self.listen(key, listener),
                 Mail::Unlisten(key) => self.unlisten(Some(key)),
@@ -177,7 +189,7 @@ impl Worker {
     }
 
     /// The snapshot that a request takes once and keeps through its retries.
-    pub fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+    pub fn snapshot(&self) -> Rc<Held> {
         self.snapshot.borrow().clone()
     }
 

@@ -1,10 +1,10 @@
 //! The admin endpoint: what is going on and why, and a few things that an operator may do by hand.
 //!
 //! HTTP/1.1 by hyper, on an address of its own and on a runtime of its own, so that neither a scrape nor a
-//! pathological client costs a request anything. No password: it listens on loopback by default, and [`guard`]
+//! pathological client costs a request anything. No password: it listens on loopback by default, and `guard`
 //! keeps web pages out. Who opens it to a network opens everything on it.
 //!
-//! [`router`] says what is asked for, as a value; the rest of this file does it. Pages are built as plain data
+//! `router` says what is asked for, as a value; the rest of this file does it. Pages are built as plain data
 //! from the live state and the health thread's report, so that JSON and text say the same.
 
 mod clusters;

@@ -11,15 +11,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use causeway_proxy_policy::Tick;
 use causeway_proxy_policy::health::{
     At, ClusterView, EndpointId, EndpointView, Failure, HealthEngine, HealthEvent, ServiceId,
 };
-use causeway_proxy_policy::Tick;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use crate::shared::Shared;
 use crate::snapshot::{Lane, Snapshot};
+use crate::telemetry::metrics;
 use crate::upstream::endpoint::{EndpointState, Standing};
 use crate::upstream::lane::LaneFlags;
 use crate::worker::Mail;
@@ -133,7 +134,8 @@ pub async fn run(shared: Arc<Shared>, snapshot: Arc<Snapshot>, mut inputs: Unbou
             _ = every.tick() => {
                 let now = keeper.shared.now();
                 keeper.engine.tick(now, &keeper.index.counts);
-                keeper.publish();
+                keeper.publish_events();
+                keeper.publish_lanes();
             }
         }
     }
@@ -183,7 +185,7 @@ impl Keeper {
                 return;
             }
         }
-        self.publish();
+        self.publish_events();
     }
 
     fn reconfigure(&mut self, snapshot: Arc<Snapshot>) {
@@ -196,20 +198,30 @@ impl Keeper {
                 state.set_standing(standing(&view));
             }
         }
-        self.publish();
+        self.publish_events();
+        self.publish_lanes();
     }
 
-    fn publish(&mut self) {
+    /// What changed: at once, and work in proportion to the change.
+    fn publish_events(&mut self) {
         let events: Vec<HealthEvent> = self.engine.drain_events().collect();
         for event in events {
             self.publish_event(&event);
         }
+    }
+
+    /// All lanes, with what no event tells (panic, trickle): at each tick.
+    fn publish_lanes(&self) {
         for (service, cluster, lane) in self.index.counts.lanes() {
-            if let Some(view) = self.engine.cluster_view(service, cluster) {
-                lane.state.admission.set(view.admission);
-                lane.state.spill_share.set(view.spill_share);
-                lane.state.set_flags(LaneFlags { panic: view.panic, trickle: view.trickle });
-            }
+            self.publish_lane(service, cluster, lane);
+        }
+    }
+
+    fn publish_lane(&self, service: ServiceId, cluster: usize, lane: &Lane) {
+        if let Some(view) = self.engine.cluster_view(service, cluster) {
+            lane.state.admission.set(view.admission);
+            lane.state.spill_share.set(view.spill_share);
+            lane.state.set_flags(LaneFlags { panic: view.panic, trickle: view.trickle });
         }
     }
 
@@ -217,30 +229,35 @@ impl Keeper {
         match *event {
             HealthEvent::Ejected { endpoint, kind, until, local_origin_only } => {
                 self.publish_endpoint(endpoint);
-                self.say(endpoint, || {
+                if let Some(state) = self.index.endpoints.get(&endpoint.0) {
+                    metrics::ejected(&state.cluster, kind.as_str());
                     let left = until.since(self.shared.now()).as_secs_f64();
-                    format!("ejected for {left:.1} s ({})", kind.as_str())
-                });
-                
+                    say(state, &format!("ejected for {left:.1} s ({})", kind.as_str()));
+                }
                 if local_origin_only {
                     self.shared.mail(|| Mail::EndpointDown(endpoint.0));
                 }
             }
             HealthEvent::Unejected { endpoint, early } => {
                 self.publish_endpoint(endpoint);
-                self.say(endpoint, || format!("is back{}", if early { ", before its time" } else { "" }));
+                if let Some(state) = self.index.endpoints.get(&endpoint.0) {
+                    metrics::returned(&state.cluster, early);
+                    say(state, if early { "is back before its time" } else { "is back" });
+                }
             }
             HealthEvent::ProbeUnhealthy { endpoint } => {
                 self.publish_endpoint(endpoint);
-                self.say(endpoint, || "fails its active check".to_owned());
+                self.probed(endpoint, false);
                 self.shared.mail(|| Mail::EndpointDown(endpoint.0));
             }
             HealthEvent::ProbeHealthy { endpoint } => {
                 self.publish_endpoint(endpoint);
-                self.say(endpoint, || "passes its active check again".to_owned());
+                self.probed(endpoint, true);
             }
             HealthEvent::BreakerOpened { service, cluster, local_origin_only } => {
                 if let Some(lane) = self.index.counts.lane(service, cluster) {
+                    self.publish_lane(service, cluster, lane);
+                    metrics::breaker_opened(&lane.state.service, &lane.state.cluster);
                     log(&format!("{}: the breaker of {} opened", lane.state.service, lane.state.cluster));
                     if local_origin_only {
                         let id = lane.state.id;
@@ -250,11 +267,20 @@ impl Keeper {
             }
             HealthEvent::AdmissionChanged { service, cluster, admission, reason } => {
                 if let Some(lane) = self.index.counts.lane(service, cluster) {
+                    self.publish_lane(service, cluster, lane);
                     let (service, cluster) = (&lane.state.service, &lane.state.cluster);
-                    log(&format!("{service}: {cluster} keeps {:.0} % ({})", admission * 100.0, reason.as_str()));
+                    log(&format!(
+                        "{service}: {cluster} keeps {:.0} % ({})",
+                        admission * 100.0,
+                        reason.as_str()
+                    ));
                 }
             }
-            HealthEvent::SpillShareChanged { .. } => {}
+            HealthEvent::SpillShareChanged { service, cluster, .. } => {
+                if let Some(lane) = self.index.counts.lane(service, cluster) {
+                    self.publish_lane(service, cluster, lane);
+                }
+            }
         }
     }
 
@@ -266,9 +292,10 @@ impl Keeper {
         }
     }
 
-    fn say(&self, endpoint: EndpointId, what: impl FnOnce() -> String) {
+    fn probed(&self, endpoint: EndpointId, healthy: bool) {
         if let Some(state) = self.index.endpoints.get(&endpoint.0) {
-            log(&format!("{} of {} {}", state.address, state.cluster, what()));
+            metrics::probed(&state.cluster, healthy);
+            say(state, if healthy { "passes its active check again" } else { "fails its active check" });
         }
     }
 
@@ -307,6 +334,10 @@ fn standing(view: &EndpointView) -> Standing {
         (true, Tick(0)) => Standing::Full,
         (true, since) => Standing::RampSince(since),
     }
+}
+
+fn say(state: &EndpointState, what: &str) {
+    log(&format!("{} of {} {what}", state.address, state.cluster));
 }
 
 fn log(what: &str) {

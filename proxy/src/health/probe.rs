@@ -121,12 +121,12 @@ where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let io = TokioIo::new(stream);
-    let request = http::Request::get(if http2 { format!("{scheme}://{host}{path}") } else { path.to_owned() });
+    let request =
+        http::Request::get(if http2 { format!("{scheme}://{host}{path}") } else { path.to_owned() });
     let request = if http2 { request } else { request.header("host", host).header("connection", "close") };
     let request = request.header("user-agent", "causeway-proxy-check").body(Empty::<Bytes>::new()).ok()?;
     if http2 {
-        let (mut send, connection) =
-            hyper::client::conn::http2::handshake(LocalExecutor, io).await.ok()?;
+        let (mut send, connection) = hyper::client::conn::http2::handshake(LocalExecutor, io).await.ok()?;
         let connection = Driving(tokio::task::spawn_local(async { drop(connection.await) }).abort_handle());
         let status = send.send_request(request).await.ok()?.status().as_u16();
         drop(connection);

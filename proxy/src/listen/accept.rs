@@ -67,6 +67,7 @@ fn begin(worker: &Rc<Worker>, key: PortKey, tcp: TcpStream) {
         return;
     }
     worker.counters().connections.enter();
+    worker.counters().connections_total.add(1);
     // Small writes must not wait for the ack of the one before.
     let _ = tcp.set_nodelay(true);
     let admitted = Admitted(worker.clone());
@@ -79,7 +80,10 @@ fn begin(worker: &Rc<Worker>, key: PortKey, tcp: TcpStream) {
             Some(config) => {
                 let accept = TlsAcceptor::from(config).accept(tcp);
                 match tokio::time::timeout(handshake, accept).await {
-                    Ok(Ok(tls)) => serve(worker, key, Stream::Tls(Box::new(tls.into()))).await,
+                    Ok(Ok(tls)) => {
+                        worker.counters().tls_handshakes.add(1);
+                        serve(worker, key, Stream::Tls(Box::new(tls.into()))).await;
+                    }
                     Ok(Err(_)) => worker.counters().ended(ConnectionEnd::TlsFailed),
                     Err(_) => worker.counters().ended(ConnectionEnd::TlsTimeout),
                 }

@@ -2,6 +2,7 @@
 //! here is the order in which it is asked.
 
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use causeway_proxy_http1::{Known, RequestHead, RequestKind, ResponseHead};
@@ -13,7 +14,7 @@ use super::client::{Claims, Client};
 use super::error::{ErrorKind, LimitKind, TryError};
 use super::record::{self, Story};
 use super::send::Waiting;
-use crate::http::exchange::{Down, Request, Up};
+use crate::http::exchange::{Down, Fill, Request, Up};
 use crate::snapshot::{ClientLimits, Endpoint, Lane, Rule, Service};
 use crate::timer::{Fired, Timer};
 use crate::upstream::connect;
@@ -56,9 +57,10 @@ enum Ended<'s> {
 impl<'s> Attempts<'_, 's> {
     /// Longest request, retries included: the smallest of the service's, the route's and the caller's.
     pub fn overall_timeout(&self) -> Duration {
-        let own = self.rule.request_timeout.map_or(self.service.overall_timeout, |route| {
-            route.min(self.service.overall_timeout)
-        });
+        let own = self
+            .rule
+            .request_timeout
+            .map_or(self.service.overall_timeout, |route| route.min(self.service.overall_timeout));
         self.claims.time_left.map_or(own, |left| left.min(own))
     }
 
@@ -86,8 +88,7 @@ impl<'s> Attempts<'_, 's> {
             let Some(at) = target else { return Err(refused.unwrap_or(ErrorKind::NoEndpoint)) };
             let lane = &self.service.lanes[usize::from(at.cluster)];
             let endpoint = &lane.endpoints[at.endpoint as usize];
-            let permit =
-                RequestPermit::take(&lane.state, &endpoint.state, worker.index, lane.max_requests);
+            let permit = RequestPermit::take(&lane.state, &endpoint.state, worker.index, lane.max_requests);
             let Some(permit) = permit else {
                 lane.state.cells(worker.index).overflows.add(1);
                 refused = Some(ErrorKind::Overloaded(LimitKind::Requests));
@@ -143,12 +144,31 @@ impl<'s> Attempts<'_, 's> {
                     Ended::Error(error) => Err(error.kind),
                 };
             };
-            drop(ended);
+            if let Ended::Answer(won) = ended {
+                self.discard(won);
+            }
             body.rewind();
             let gave_up = outcome == Outcome::GivenUp;
-            let wait = if gave_up { least } else { least.max(self.service.backoff.delay(tries, worker.roll())) };
+            let wait =
+                if gave_up { least } else { least.max(self.service.backoff.delay(tries, worker.roll())) };
             self.pause(wait, deadline).await.map_err(|_| ErrorKind::Deadline)?;
             target = Some(to);
+        }
+    }
+
+    /// Lets go of an answer that is not wanted. If all of it is here already, as a small error page is, the
+    /// connection can be used again: a cluster that errs must not cost a connection an error.
+    fn discard(&self, won: Won<'_>) {
+        let Won { mut up, lane, endpoint, response, permit } = won;
+        drop(permit);
+        self.worker.give_response_head(response);
+        let mut cx = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Ok(Fill::Data)) = up.poll_fill(&mut cx) {
+            let n = up.chunk().len();
+            up.consume(n);
+        }
+        if let Up::H1(conn) = up {
+            self.worker.pools.give(lane, endpoint, conn, self.worker.now());
         }
     }
 
@@ -185,8 +205,17 @@ impl<'s> Attempts<'_, 's> {
             let sent_at = self.worker.now();
             let mut response = self.worker.take_response_head();
             let mut reused = false;
-            let tried =
-                self.try_once(down, body, lane, endpoint, deadline, attempt, fresh, &mut reused, &mut response);
+            let tried = self.try_once(
+                down,
+                body,
+                lane,
+                endpoint,
+                deadline,
+                attempt,
+                fresh,
+                &mut reused,
+                &mut response,
+            );
             match tried.await {
                 Ok(up) => {
                     story.first_byte = Some(record::answered(self, lane, endpoint, &response, sent_at));
@@ -308,4 +337,3 @@ fn pushback(response: &ResponseHead) -> Pushback {
         None => Pushback::None,
     }
 }
-

@@ -1,6 +1,8 @@
 //! What an HTTPRoute's filters change: header edits, redirects, rewrites (Gateway API v1, HTTPRouteFilter).
 
-use causeway_config::{HeaderModifier, PathRewrite, RedirectScheme, RequestRedirect, RouteFilter, UrlRewrite};
+use causeway_config::{
+    HeaderModifier, PathRewrite, RedirectScheme, RequestRedirect, RouteFilter, UrlRewrite,
+};
 use causeway_proxy_http1::{RequestHead, ResponseHead};
 
 /// A rule's filters, in the order in which they act.
@@ -125,7 +127,9 @@ fn with_query(path: &[u8], head: &RequestHead) -> Vec<u8> {
 /// A host without its port; an IPv6 literal keeps its brackets.
 fn without_port(host: &[u8]) -> &[u8] {
     match host.iter().rposition(|&b| b == b':') {
-        Some(colon) if host[colon + 1..].iter().all(u8::is_ascii_digit) && !host.ends_with(b"]") => &host[..colon],
+        Some(colon) if host[colon + 1..].iter().all(u8::is_ascii_digit) && !host.ends_with(b"]") => {
+            &host[..colon]
+        }
         _ => host,
     }
 }

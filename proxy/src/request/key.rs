@@ -36,7 +36,9 @@ pub fn of(hash_on: &[HashOn], head: &RequestHead, client: IpAddr, roll: u64) -> 
         let value = match part {
             HashOn::Header(name) => head.find(name.as_bytes()).next(),
             HashOn::SourceIp => Some(&address[..]),
-            HashOn::QueryParameter(name) => query_parameter(head.query().unwrap_or_default(), name.as_bytes()),
+            HashOn::QueryParameter(name) => {
+                query_parameter(head.query().unwrap_or_default(), name.as_bytes())
+            }
             HashOn::Cookie { name, path, ttl } => match cookie(head, name.as_bytes()) {
                 Some(value) => Some(value),
                 None => {

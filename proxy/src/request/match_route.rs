@@ -21,7 +21,7 @@ pub fn hash_on(rule: &Rule) -> &[HashOn] {
 
 /// The service that takes the request. A weighted split is rendezvous over the backends, as everywhere: a key
 /// stays on its side, and shifting weight moves no more keys than it must.
-pub fn service<'s>(rule: &'s Rule, key: Option<KeyHash>, roll: u64) -> Option<&'s Service> {
+pub fn service(rule: &Rule, key: Option<KeyHash>, roll: u64) -> Option<&Service> {
     if let [only] = rule.backends.as_slice() {
         return only.service.as_deref().filter(|_| only.weight > 0);
     }

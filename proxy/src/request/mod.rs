@@ -22,9 +22,9 @@ use std::rc::Rc;
 
 use causeway_proxy_http1::{Framing, Known, Method, RequestHead, RequestKind};
 
-pub use self::client::Client;
 use self::attempt::Attempts;
 use self::body::RequestBody;
+pub use self::client::Client;
 use self::error::ErrorKind;
 use self::record::Story;
 use crate::http::exchange::Down;
@@ -79,7 +79,8 @@ async fn serve<'s>(
     let route = service.plan.route(key.hash, worker.roll()).idempotent(idempotent);
     record::home(worker, service, route.home(), story.started);
     let mut body = RequestBody::new(head.framing, idempotent || service.retry.non_idempotent, limit);
-    let kind = RequestKind { head: head.method == Method::Head, connect: false, upgrade: head.upgrade.is_some() };
+    let kind =
+        RequestKind { head: head.method == Method::Head, connect: false, upgrade: head.upgrade.is_some() };
     let path = rule.filters.path(head);
     let head = &*head;
     let attempts = Attempts {

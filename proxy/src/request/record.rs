@@ -105,7 +105,11 @@ pub fn home(worker: &Rc<Worker>, service: &Service, home: usize, now: Tick) {
 /// Counts the start of a try.
 pub fn started(attempts: &Attempts<'_, '_>, lane: &Lane, own: bool, retry: bool) {
     let cells = lane.state.cells(attempts.worker.index);
-    if own { cells.own.add(1) } else { cells.spilled.add(1) }
+    if own {
+        cells.own.add(1)
+    } else {
+        cells.spilled.add(1)
+    }
     if retry {
         cells.retries.add(1);
     }
@@ -166,13 +170,19 @@ pub fn answered(
 }
 
 /// Counts a try that ended without a response head.
-pub fn failed(attempts: &Attempts<'_, '_>, lane: &Lane, endpoint: &Endpoint, error: ErrorKind, sent_at: Tick) {
+pub fn failed(
+    attempts: &Attempts<'_, '_>,
+    lane: &Lane,
+    endpoint: &Endpoint,
+    error: ErrorKind,
+    sent_at: Tick,
+) {
     let Some(label) = label(error) else { return };
     let worker = attempts.worker.index;
     let cells = lane.state.cells(worker);
     cells.failures[label as usize].add(1);
-    let Some(kind) = failure_kind(error) else { return };
     let now = attempts.worker.now();
+    let Some(kind) = failure_kind(error, attempts, now.since(sent_at)) else { return };
     cells.attempts.add(1);
     cells.errors.add(1);
     // No first byte at all is slower than any threshold.
@@ -207,13 +217,18 @@ fn remember(lane: &Lane, endpoint: &Endpoint, worker: usize, ended: Tick, sent: 
 }
 
 /// How a failure is told to the engine; `None` = it says nothing new about the endpoint.
-fn failure_kind(error: ErrorKind) -> Option<FailureKind> {
+fn failure_kind(error: ErrorKind, attempts: &Attempts<'_, '_>, waited: Duration) -> Option<FailureKind> {
     use ErrorKind::*;
     match error {
         ConnectFailed | TlsFailed => Some(FailureKind::Connect),
         ConnectTimeout => Some(FailureKind::ConnectTimeout),
         Reset | BadResponse(_) => Some(FailureKind::Reset),
         TryTimeout => Some(FailureKind::Timeout),
+        // A deadline that ended a try just begun is not the endpoint's fault; one that it slept through is, or an
+        // endpoint that hangs would never be ejected where the whole request has no more time than a try.
+        Deadline if waited >= attempts.try_timeout().min(attempts.service.overall_timeout) / 2 => {
+            Some(FailureKind::Timeout)
+        }
         _ => None,
     }
 }

@@ -73,7 +73,8 @@ pub async fn own(worker: &Rc<Worker>, down: &mut Down<'_>, error: ErrorKind, sto
     let fields: [(&[u8], &[u8]); 2] =
         [(b"Content-Type", b"text/plain; charset=utf-8"), (b"Proxy-Status", status.as_bytes())];
     // A request whose body is not clear leaves the connection unclear.
-    let close = matches!(error, ErrorKind::BadRequestBody | ErrorKind::BodyTooLarge | ErrorKind::ClientTimeout);
+    let close =
+        matches!(error, ErrorKind::BadRequestBody | ErrorKind::BodyTooLarge | ErrorKind::ClientTimeout);
     let sent = send(down, &mut head, answer.status, &fields, text.as_bytes(), close, story).await;
     worker.give_response_head(head);
     if sent.is_err() {

@@ -66,7 +66,10 @@ impl Watch {
             .and_then(|mut watcher| watcher.watch(folder, RecursiveMode::NonRecursive).map(|()| watcher));
         let watcher = watcher
             .inspect_err(|e| {
-                crate::telemetry::log::event("config", &format!("cannot watch {}: {e}", folder.display()));
+                crate::telemetry::log::event(
+                    "config",
+                    format_args!("cannot watch {}: {e}", folder.display()),
+                );
             })
             .ok();
         Watch { events, _watcher: watcher }

@@ -67,7 +67,10 @@ mod tests {
         let source = Source { name: "a.yaml".into(), base: "/etc/x".into(), text: "kind: X\n".into() };
         save(&state, std::slice::from_ref(&source)).unwrap();
         let loaded = load(&state).unwrap().unwrap();
-        assert_eq!((&loaded[0].name, &loaded[0].base, &loaded[0].text), (&source.name, &source.base, &source.text));
+        assert_eq!(
+            (&loaded[0].name, &loaded[0].base, &loaded[0].text),
+            (&source.name, &source.base, &source.text)
+        );
     }
 
     #[test]

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_config::{Config, HashOn, HostPattern};
-use causeway_proxy_policy::health::EngineParams;
 use causeway_proxy_policy::backoff::Backoff;
+use causeway_proxy_policy::health::EngineParams;
 use causeway_proxy_policy::retry::RetryPolicy;
 use causeway_proxy_policy::retry_budget::RetryBudget;
 use causeway_proxy_policy::route_table::RouteTable;

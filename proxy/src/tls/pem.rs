@@ -7,7 +7,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 /// All certificates of a file, leaf first.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let text = std::fs::read(path).map_err(|e| format!("{}: cannot read certificates: {e}", path.display()))?;
+    let text =
+        std::fs::read(path).map_err(|e| format!("{}: cannot read certificates: {e}", path.display()))?;
     let certs: Vec<_> = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<_, _>>()
         .map_err(|e| format!("{}: not a PEM certificate: {e}", path.display()))?;

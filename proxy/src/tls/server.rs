@@ -68,8 +68,7 @@ pub fn config(certificates: Certificates) -> Result<Arc<ServerConfig>, String> {
         .map_err(|e| format!("TLS versions: {e}"))?;
     let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(certificates));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config.ticketer =
-        rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|e| format!("TLS tickets: {e}"))?;
+    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|e| format!("TLS tickets: {e}"))?;
     config.send_tls13_tickets = 1;
     Ok(Arc::new(config))
 }

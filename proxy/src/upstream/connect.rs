@@ -26,7 +26,12 @@ pub fn pooled(worker: &Worker, lane: &Lane, endpoint: &Endpoint) -> Option<Up> {
 ///
 /// The caller bounds the wait by its own deadline; a connect of its own is bounded by the cluster's
 /// `timeouts.connect`.
-pub async fn obtain(worker: &Rc<Worker>, lane: &Lane, endpoint: &Endpoint, fresh: bool) -> Result<Up, TryError> {
+pub async fn obtain(
+    worker: &Rc<Worker>,
+    lane: &Lane,
+    endpoint: &Endpoint,
+    fresh: bool,
+) -> Result<Up, TryError> {
     let pools = &worker.pools;
     match lane.dial.offer {
         Offer::Http1 => {}

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use causeway_proxy_policy::Tick;
 use super::cell::{Count, InFlight, Padded, per_worker};
+use causeway_proxy_policy::Tick;
 
 /// One endpoint of one cluster.
 pub struct EndpointState {

@@ -4,7 +4,8 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use causeway_proxy_http1::{
-    Framing, Limits, RequestHead, RequestKind, RequestOut, ResponseHead, Trailers, parse_response, write_request,
+    Framing, Limits, RequestHead, RequestKind, RequestOut, ResponseHead, Trailers, parse_response,
+    write_request,
 };
 
 use crate::http::exchange::{BodyError, Fill, HeadError, Request};
@@ -79,7 +80,12 @@ impl ClientConn {
     pub fn request(&mut self, head: &RequestHead, options: Request<'_>) -> io::Result<()> {
         self.served = self.served.saturating_add(1);
         (self.answered, self.persistent, self.resume) = (false, false, 0);
-        let out = RequestOut { path: options.path, host: options.host, extra: options.extra, ..RequestOut::of(head) };
+        let out = RequestOut {
+            path: options.path,
+            host: options.host,
+            extra: options.extra,
+            ..RequestOut::of(head)
+        };
         write_request(head, self.wire.output(), &out);
         self.wire.start_reading(Framing::None, &self.limits);
         self.wire.start_writing(out.framing);
@@ -110,8 +116,9 @@ impl ClientConn {
     ) -> Poll<Result<(), HeadError>> {
         loop {
             if !self.wire.input.data().is_empty() {
-                let parsed = parse_response(self.wire.input.data(), &self.limits, kind, &mut self.resume, head)
-                    .map_err(|e| HeadError::Malformed(e.reason()))?;
+                let parsed =
+                    parse_response(self.wire.input.data(), &self.limits, kind, &mut self.resume, head)
+                        .map_err(|e| HeadError::Malformed(e.reason()))?;
                 if let Some(consumed) = parsed {
                     self.wire.input.consume(consumed);
                     self.resume = 0;

@@ -3,6 +3,7 @@
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use causeway_proxy_http1::{
     Framing, Limits, RequestError, RequestHead, ResponseHead, ResponseOut, Trailers, Version, parse_request,
@@ -164,7 +165,7 @@ impl ServerConn {
     /// Sends what is queued, then ends our side and lets the client read it: closing with unread input would
     /// reset the connection and could take the answer with it (RFC 9112 section 9.6).
     async fn close_after_flush(&mut self) {
-        let linger = std::time::Duration::from_secs(1);
+        let linger = Duration::from_secs(1);
         self.timer.set(Some(self.worker.now() + linger));
         let worker = self.worker.clone();
         let wire = &mut self.wire;
@@ -191,7 +192,7 @@ impl ServerConn {
 
     /// Reads what is left of a request body that nobody wanted, within reason.
     async fn drain_body(&mut self) -> bool {
-        self.timer.set(Some(self.worker.now() + std::time::Duration::from_secs(1)));
+        self.timer.set(Some(self.worker.now() + Duration::from_secs(1)));
         let wire = &mut self.wire;
         let drained = async {
             let mut left = DRAIN_BODY;
@@ -272,7 +273,8 @@ impl ServerConn {
     pub fn respond(&mut self, head: &ResponseHead, options: Response<'_>) -> io::Result<()> {
         let framing = head.framing.for_version(self.version);
         let tunnel = head.tunnel;
-        let close = options.close || !self.reusable || framing == Framing::UntilClose || self.worker.is_draining();
+        let close =
+            options.close || !self.reusable || framing == Framing::UntilClose || self.worker.is_draining();
         self.reusable = !close && !tunnel;
         self.responded = true;
         let out = ResponseOut { framing, close, version: self.version, extra: options.extra };
@@ -300,10 +302,13 @@ impl ServerConn {
         self.wire.poll_flush(cx)
     }
 
-    /// Ends the connection without ending the response.
+    /// Ends the connection without ending the response. By a reset: where only the close delimits a response, a
+    /// regular close would pass for its end.
     pub fn abort(&mut self) {
         self.wire.discard_output();
         self.reusable = false;
+        // Fails only on a socket that is gone.
+        let _ = socket2::SockRef::from(self.wire.stream.socket()).set_linger(Some(Duration::ZERO));
     }
 
     /// Turns both directions into plain bytes, after the head of an upgrade was queued.

@@ -38,7 +38,11 @@ pub struct Sender {
 }
 
 /// Makes an HTTP/2 connection of a byte stream. A task of its own drives it and holds its permit.
-pub async fn connect(stream: Stream, permit: ConnectionPermit, wheel: Rc<Wheel>) -> Result<Sender, h2::Error> {
+pub async fn connect(
+    stream: Stream,
+    permit: ConnectionPermit,
+    wheel: Rc<Wheel>,
+) -> Result<Sender, h2::Error> {
     let tls = stream.is_tls();
     let (send, connection) = h2::client::Builder::new()
         .initial_window_size(STREAM_WINDOW)
@@ -123,7 +127,8 @@ impl Drop for ClientStream {
 impl ClientStream {
     /// Sends a request head.
     pub fn request(&mut self, head: &RequestHead, options: Request<'_>) -> io::Result<()> {
-        let request = self.convert(head, options).ok_or_else(|| io::Error::other("not expressible in HTTP/2"))?;
+        let request =
+            self.convert(head, options).ok_or_else(|| io::Error::other("not expressible in HTTP/2"))?;
         let length = match head.framing {
             Framing::Length(n) => Some(n),
             _ => None,

@@ -28,7 +28,8 @@ pub fn compile(config: &Config, services: &Services<'_>) -> Result<Vec<Port>, St
                 let addr = SocketAddr::new(*address, listener.port);
                 if listener.protocol == ListenerProtocol::Https {
                     let tls = listener.tls.as_ref();
-                    let tls = tls.ok_or_else(|| format!("Gateway {}: {} has no tls", gateway.name, listener.name))?;
+                    let tls =
+                        tls.ok_or_else(|| format!("Gateway {}: {} has no tls", gateway.name, listener.name))?;
                     let hostname = listener.hostname.as_ref().map(ToString::to_string);
                     let held = certificates.entry(addr).or_default();
                     held.add(hostname.as_deref(), &tls.cert_file, &tls.key_file)

@@ -128,6 +128,17 @@ mod tests {
     }
 
     #[test]
+    fn a_new_file_that_logrotate_made_itself_is_taken_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, old) = (dir.path().join("access.log"), dir.path().join("access.log.1"));
+        let mut sink = file_at(&path);
+        std::fs::rename(&path, &old).unwrap();
+        File::create(&path).unwrap();
+        sink.write(b"one\n", Instant::now()).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\n");
+    }
+
+    #[test]
     fn without_its_folder_the_log_goes_on_in_the_old_file() {
         let dir = tempfile::tempdir().unwrap();
         let (logs, kept) = (dir.path().join("logs"), dir.path().join("kept"));
