@@ -64,7 +64,8 @@ async fn serve<'s>(
     if let Some((status, location)) = rule.filters.redirect(head, client.tls, client.key.0.port()) {
         return respond::redirect(worker, down, status, &location, story).await;
     }
-    let limit = port.client.body_bytes.unwrap_or(u64::MAX);
+    let limits = rule.client.as_deref().unwrap_or(&port.client);
+    let limit = limits.body_bytes.unwrap_or(u64::MAX);
     if matches!(head.framing, Framing::Length(n) if n > limit) {
         return Err(ErrorKind::BodyTooLarge);
     }
@@ -86,7 +87,7 @@ async fn serve<'s>(
     let attempts = Attempts {
         worker,
         client,
-        limits: &port.client,
+        limits,
         service,
         rule,
         head,

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use std::task::ready;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use causeway_proxy_http1::{Framing, ResponseHead, Version};
 
@@ -119,6 +119,9 @@ async fn send(
     for (name, value) in fields {
         head.push(name, value).map_err(|_| ErrorKind::ClientGone)?;
     }
+    // RFC 9110 section 6.6.1: who has a clock dates its answers.
+    let date = httpdate::fmt_http_date(SystemTime::now());
+    head.push(b"Date", date.as_bytes()).map_err(|_| ErrorKind::ClientGone)?;
     head.framing = Framing::Length(body.len() as u64);
     down.respond(head, Response { extra: &[], close }).map_err(gone)?;
     let timer = down.timer();

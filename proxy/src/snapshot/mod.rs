@@ -151,6 +151,8 @@ pub struct Rule {
     pub request_timeout: Option<Duration>,
     /// Longest single try; `None` = the service's alone.
     pub try_timeout: Option<Duration>,
+    /// Limits and timeouts of its own, in what concerns bodies and streams; `None` = the port's.
+    pub client: Option<Arc<ClientLimits>>,
     /// Where it goes, with weights. Empty or of total 0: 500 (Gateway API).
     pub backends: Vec<Backend>,
 }

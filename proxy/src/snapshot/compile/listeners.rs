@@ -36,7 +36,7 @@ pub fn compile(config: &Config, services: &Services<'_>) -> Result<Vec<Port>, St
                         .map_err(|e| format!("Gateway {}, listener {}: {e}", gateway.name, listener.name))?;
                 }
                 let key = PortKey(addr);
-                let client = Arc::new(limits(policy(config, gateway, &listener.name)));
+                let client = Arc::new(limits(listener_policy(config, &gateway.name, &listener.name))?);
                 match ports.iter_mut().find(|port| port.key == key) {
                     Some(port) => port.listeners.push(compiled.clone()),
                     None => ports.push(Port { key, tls: None, client, listeners: vec![compiled.clone()] }),
@@ -75,7 +75,7 @@ fn listener(
     let mut specs = Vec::new();
     let mut rules = Vec::new();
     for route in config.http_routes.values().filter(|route| attached(&route.parents)) {
-        http_route(route, services, &mut specs, &mut rules);
+        http_route(config, route, services, &mut specs, &mut rules)?;
     }
     for route in config.grpc_routes.values().filter(|route| attached(&route.parents)) {
         grpc_route(route, services, &mut specs, &mut rules);
@@ -92,7 +92,13 @@ fn listener(
     }))
 }
 
-fn http_route(route: &HttpRoute, services: &Services<'_>, specs: &mut Vec<RuleSpec>, rules: &mut Vec<Rule>) {
+fn http_route(
+    config: &Config,
+    route: &HttpRoute,
+    services: &Services<'_>,
+    specs: &mut Vec<RuleSpec>,
+    rules: &mut Vec<Rule>,
+) -> Result<(), String> {
     for (i, rule) in route.rules.iter().enumerate() {
         let matches = rule.matches.iter().map(|found| MatchSpec {
             path: match &found.path {
@@ -114,8 +120,10 @@ fn http_route(route: &HttpRoute, services: &Services<'_>, specs: &mut Vec<RuleSp
         };
         let filters = Filters::new(&rule.filters, prefix);
         let name = rule_name(&route.name, rule.name.as_deref(), i);
-        rules.push(compiled_rule(name, filters, rule.timeouts, &rule.backends, services));
+        let client = rule_policy(config, &route.name, rule.name.as_deref())?;
+        rules.push(Rule { client, ..compiled_rule(name, filters, rule.timeouts, &rule.backends, services) });
     }
+    Ok(())
 }
 
 fn grpc_route(route: &GrpcRoute, services: &Services<'_>, specs: &mut Vec<RuleSpec>, rules: &mut Vec<Rule>) {
@@ -203,29 +211,51 @@ fn compiled_rule(
         filters,
         request_timeout: timeouts.request,
         try_timeout: timeouts.backend_request,
+        client: None,
         backends: backends.collect(),
     }
 }
 
 /// The policy of a listener: the one that names it, else the one for its whole gateway.
-fn policy<'a>(config: &'a Config, gateway: &Gateway, listener: &str) -> Option<&'a ClientTrafficPolicy> {
-    let names = |policy: &&Arc<ClientTrafficPolicy>, section: Option<&str>| {
-        policy.targets.iter().any(|target| {
-            target.kind == PolicyTargetKind::Gateway
-                && target.name == gateway.name
-                && target.section.as_deref() == section
-        })
-    };
-    let mut policies = config.client_policies.values();
-    let named = policies.clone().find(|policy| names(policy, Some(listener)));
-    named.or_else(|| policies.find(|policy| names(policy, None))).map(|policy| &**policy)
+fn listener_policy<'a>(config: &'a Config, gateway: &str, listener: &str) -> Option<&'a ClientTrafficPolicy> {
+    let of = |section| policy(config, PolicyTargetKind::Gateway, gateway, section);
+    of(Some(listener)).or_else(|| of(None))
 }
 
-fn limits(policy: Option<&ClientTrafficPolicy>) -> ClientLimits {
+/// The policy of a rule: the one that names it, else the one for its whole route. It stands before the
+/// listener's in what concerns bodies and streams; a head is read before its route is known.
+fn rule_policy(config: &Config, route: &str, rule: Option<&str>) -> Result<Option<Arc<ClientLimits>>, String> {
+    let of = |section| policy(config, PolicyTargetKind::HttpRoute, route, section);
+    let found = rule.and_then(|rule| of(Some(rule))).or_else(|| of(None));
+    found.map(|policy| limits(Some(policy)).map(Arc::new)).transpose()
+}
+
+fn policy<'a>(
+    config: &'a Config,
+    kind: PolicyTargetKind,
+    name: &str,
+    section: Option<&str>,
+) -> Option<&'a ClientTrafficPolicy> {
+    let meant = |policy: &&Arc<ClientTrafficPolicy>| {
+        policy
+            .targets
+            .iter()
+            .any(|target| target.kind == kind && target.name == name && target.section.as_deref() == section)
+    };
+    config.client_policies.values().find(meant).map(|policy| &**policy)
+}
+
+fn limits(policy: Option<&ClientTrafficPolicy>) -> Result<ClientLimits, String> {
     let default = ClientTrafficPolicy::default();
     let policy = policy.unwrap_or(&default);
+    if policy.proxy_protocol {
+        return Err(format!(
+            "ClientTrafficPolicy {}: the PROXY protocol is not spoken yet: remove `proxyProtocol: true`",
+            policy.name
+        ));
+    }
     let (limits, timeouts) = (&policy.limits, &policy.timeouts);
-    ClientLimits {
+    Ok(ClientLimits {
         head: causeway_proxy_http1::Limits {
             head_bytes: limits.header_bytes,
             head_count: limits.header_count,
@@ -241,5 +271,5 @@ fn limits(policy: Option<&ClientTrafficPolicy>) -> ClientLimits {
         keep_alive_idle: timeouts.keep_alive_idle,
         tls_handshake: timeouts.tls_handshake,
         trusted_hops: policy.trusted_hops,
-    }
+    })
 }
