@@ -153,6 +153,16 @@ mod tests {
     }
 
     #[test]
+    fn a_minute_without_requests_is_no_window() {
+        let trigger = Trigger::high_error_rate(0.05);
+        let mut windows = Windows::new();
+        run(&mut windows, &trigger, 100, 1.0, 0, 10);
+        assert_eq!((windows.bad, windows.share), (2, 1.0));
+        assert!(!windows.observe(&trigger, Tick::from_secs(80), 1_000, 1_000));
+        assert_eq!((windows.bad, windows.share), (2, 1.0));
+    }
+
+    #[test]
     fn counters_that_start_again_are_not_a_negative_window() {
         let trigger = Trigger::high_error_rate(0.05);
         let mut windows = Windows::new();
