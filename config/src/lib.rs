@@ -1,6 +1,6 @@
 //! The one schema both planes share: YAML documents to a validated model.
 //!
-//! Text becomes a bounded tree of nodes with positions ([`source`]), the tree is read by the kinds ([`kind`]),
+//! Text becomes a bounded tree of nodes with positions (`source.rs`), the tree is read by the kinds ([`kind`]),
 //! the kinds are joined by name ([`load`](load())), and what comes out is a [`Config`] in which every default
 //! is applied and no invalid state can be written down. Every mistake of every file is collected into one
 //! [`Report`], each with file, line, column and a remedy.

@@ -373,6 +373,10 @@ mod tests {
     fn a_duplicate_key_is_found_among_few_and_among_many() {
         let fault = only_fault("a: 1\nb: 2\na: 3\n");
         assert_eq!((fault.at, &*fault.message), (at(3, 1), "`a` is given twice, first in line 1"));
+        for key in 0..40 {
+            let keys: String = (0..40).map(|i| format!("k{i}: 1\n")).collect();
+            assert_eq!(only_fault(&format!("{keys}k{key}: 2\n")).at, at(41, 1), "{key}");
+        }
         let many: String = (0..100).map(|i| format!("k{i}: 1\n")).collect();
         let fault = only_fault(&format!("{many}k77: 2\n"));
         assert_eq!((fault.at, &*fault.message), (at(101, 1), "`k77` is given twice, first in line 78"));
@@ -401,6 +405,16 @@ mod tests {
             text += "]\n";
         }
         assert!(only_fault(&text).message.contains("aliases written out"));
+    }
+
+    #[test]
+    fn what_nested_anchors_copy_counts_as_well() {
+        let inside = vec!["x"; 30_000].join(", ");
+        let nested: String = (0..60).map(|level| format!("&a{level} [")).collect();
+        let text = format!("{nested}{inside}{}", "]".repeat(60));
+        assert!(only_fault(&text).message.contains("aliases written out"));
+        let plain = format!("{}{inside}{}", "[".repeat(60), "]".repeat(60));
+        assert_eq!(parse(&plain).faults, []);
     }
 
     #[test]

@@ -391,6 +391,15 @@ mod tests {
     }
 
     #[test]
+    fn a_null_is_an_absent_field() {
+        let bare = cluster("endpoints: [{address: \"a:80\"}]");
+        assert_eq!(
+            cluster("endpoints: [{address: \"a:80\", weight: null}], protocol: ~, tls: , timeouts: null"),
+            bare
+        );
+    }
+
+    #[test]
     fn a_check_asks_for_200_to_299_every_second_by_default() {
         let text = "endpoints: [{address: \"a:80\"}], healthCheck: {http: {}}";
         let expected = HealthCheck {

@@ -384,6 +384,10 @@ fn routes() {
             &format!("matches: [{{path: {{type: RegularExpression, value: §\"/(a\"}}}}], {TO_S}"),
             ("is not a pattern: unclosed group", "regex crate"),
         ),
+        (
+            &format!("matches: [{{path: {{type: RegularExpression, value: §'/\\p{{Greek}}'}}}}], {TO_S}"),
+            ("is not a pattern: Unicode", "regex crate"),
+        ),
         (&format!("matches: [{{method: §get}}], {TO_S}"), ("`get` is not known here", "did you mean `GET`?")),
         (
             &format!("matches: [{{headers: [{{name: a, value: b}}, {{name: §A, value: c}}]}}], {TO_S}"),

@@ -9,6 +9,8 @@ fn what_is_meant_is_loaded_without_a_word() {
         &[],
     );
     warnings(&route(&format!("{{{TO_S}}}")), &[]);
+    let pattern = "matches: [{path: {type: RegularExpression, value: '/v\\d+/\\w*'}}]";
+    warnings(&route(&format!("{{{pattern}, {TO_S}}}")), &[]);
     warnings(&cluster("healthCheck: {tcp: {}}, protocol: http2"), &[]);
 }
 

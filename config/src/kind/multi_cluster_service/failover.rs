@@ -95,3 +95,18 @@ fn member(at: At<'_>, clusters: &[ServiceCluster], known: &HashSet<&str>) -> Opt
     );
     at.refuse(format!("`{name}` is not one of the service's clusters"), remedy)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::service;
+
+    #[test]
+    fn a_rule_means_the_same_under_spec_and_under_resilience() {
+        let clusters = "clusters: [{name: a}, {name: b}]";
+        let rule = "failover: [{from: a, to: [b], triggerOn: [highErrorRate (> 5%)]}]";
+        let under_spec = service(&format!("{clusters}, {rule}, resilience: {{overallTimeout: 15s}}"));
+        let under_resilience = service(&format!("{clusters}, resilience: {{{rule}}}"));
+        assert_eq!(under_spec.failover.len(), 1);
+        assert_eq!(under_spec, under_resilience);
+    }
+}

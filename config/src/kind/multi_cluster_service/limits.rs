@@ -5,15 +5,15 @@ use serde::Serialize;
 use crate::read::{At, Fields, Place};
 use crate::report::Severity;
 
-/// Limits of one (service, cluster) in one process, each at least 1.
+/// Limits of one (service, cluster) in one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
-    /// Default 1000.
+    /// Default 1000; at least 1.
     pub max_connections: u32,
     /// Requests queued because `max_connections` is reached; 0 queues none. Default 100.
     pub max_pending: u32,
-    /// Requests in flight. Default 1000.
+    /// Requests in flight. Default 1000; at least 1.
     pub max_requests: u32,
 }
 

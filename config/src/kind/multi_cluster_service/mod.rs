@@ -281,6 +281,8 @@ mod tests {
         assert_eq!(service(clusters).steady_shares(), [0.5, 0.3, 0.2]);
         let tiers = service(&format!("selection: PriorityTiers, {clusters}"));
         assert_eq!(tiers.steady_shares(), [50.0 / 70.0, 0.0, 20.0 / 70.0]);
+        let empty = "selection: PriorityTiers, clusters: [{name: a, weight: 0}, {name: b, priority: 2}]";
+        assert_eq!(service(empty).steady_shares(), [0.0, 1.0]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::limits::PoolLimits;
 use crate::read::{At, Fields, units};
 
-/// `resilience.circuitBreaker`, beside its share of [`Limits`].
+/// `resilience.circuitBreaker`, beside its share of [`Limits`](super::Limits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CircuitBreaker {
