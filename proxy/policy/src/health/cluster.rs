@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::capacity::Capacity;
+use super::counters::EndpointCounts;
 use super::endpoint::Endpoint;
-use super::engine::EndpointCounts;
 use super::event::HealthEvent;
 use super::outlier::{self, EjectionKind};
 use super::params::{ClusterHealthParams, EndpointId, OutlierParams, ProbeThresholds};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::engine::{EndpointCounts, Failure};
+use super::counters::{EndpointCounts, Failure};
 use super::outlier::{EjectionKind, ejection_span};
 use super::params::{EndpointId, OutlierParams, ProbeThresholds};
 use super::views::{EndpointView, OutOfService};

@@ -23,6 +23,7 @@ mod attempts;
 mod breaker;
 mod capacity;
 mod cluster;
+mod counters;
 mod endpoint;
 mod engine;
 mod event;
@@ -36,7 +37,8 @@ mod window;
 
 pub use admission::Reason;
 pub use attempts::{ATTEMPTS, Attempt, AttemptLog};
-pub use engine::{At, Counters, EndpointCounts, Failure, HealthEngine, PairCounts};
+pub use counters::{At, Counters, EndpointCounts, Failure, PairCounts};
+pub use engine::HealthEngine;
 pub use event::HealthEvent;
 pub use params::{
     ClusterHealthParams, ClusterId, EndpointId, EngineParams, FailurePercentage, OutlierParams,

@@ -18,7 +18,7 @@
 
 use std::time::Duration;
 
-use super::engine::EndpointCounts;
+use super::counters::EndpointCounts;
 use super::params::OutlierParams;
 use crate::tick::nanos;
 

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::admission::{Outage, Reason};
 use super::breaker;
-use super::engine::PairCounts;
+use super::counters::PairCounts;
 use super::history::History;
 use super::params::{ServiceClusterParams, ServiceHealthParams, Trigger, TriggerKind};
 use super::shed::Shed;
