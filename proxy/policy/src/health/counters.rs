@@ -59,7 +59,7 @@ pub trait Counters {
     fn pair(&self, service: ServiceId, cluster: usize) -> PairCounts;
 
     /// Of [`PairCounts::attempts`], those whose first byte took longer than the given one of
-    /// [`HealthEngine::latency_thresholds`] of the service, or that never had one.
+    /// [`latency_thresholds`](super::HealthEngine::latency_thresholds) of the service, or that never had one.
     fn slow(&self, service: ServiceId, cluster: usize, threshold: usize) -> u64;
 
     /// One endpoint.
