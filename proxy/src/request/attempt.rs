@@ -318,7 +318,7 @@ fn outcome(error: ErrorKind) -> Option<(Outcome, FailureKind)> {
         Reset | BadResponse(_) => (Outcome::Reset, FailureKind::Reset),
         RefusedStream => (Outcome::NotProcessed, FailureKind::Reset),
         TryTimeout => (Outcome::Timeout, FailureKind::Timeout),
-        EndpointDown => (Outcome::GivenUp, FailureKind::Reset),
+        EndpointDown => (Outcome::GivenUp, FailureKind::Timeout),
         _ => return None,
     })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use causeway_config::{
     ClientTrafficPolicy, Config, Gateway, GrpcRoute, HeaderMatch, HttpRoute, ListenerProtocol, ParentRef,
-    PathMatch, PolicyTargetKind, RouteTimeouts, StringMatch,
+    PathMatch, RouteTimeouts, StringMatch,
 };
 use causeway_proxy_policy::hash::cluster_node;
 use causeway_proxy_policy::route_table::{MatchSpec, PathSpec, RouteTable, RuleSpec, TextMatch};
@@ -36,7 +36,7 @@ pub fn compile(config: &Config, services: &Services<'_>) -> Result<Vec<Port>, St
                         .map_err(|e| format!("Gateway {}, listener {}: {e}", gateway.name, listener.name))?;
                 }
                 let key = PortKey(addr);
-                let client = Arc::new(limits(listener_policy(config, &gateway.name, &listener.name))?);
+                let client = Arc::new(limits(config.listener_policy(&gateway.name, &listener.name))?);
                 match ports.iter_mut().find(|port| port.key == key) {
                     Some(port) => port.listeners.push(compiled.clone()),
                     None => ports.push(Port { key, tls: None, client, listeners: vec![compiled.clone()] }),
@@ -120,7 +120,8 @@ fn http_route(
         };
         let filters = Filters::new(&rule.filters, prefix);
         let name = rule_name(&route.name, rule.name.as_deref(), i);
-        let client = rule_policy(config, &route.name, rule.name.as_deref())?;
+        let policy = config.rule_policy(&route.name, rule.name.as_deref());
+        let client = policy.map(|policy| limits(Some(policy)).map(Arc::new)).transpose()?;
         rules.push(Rule { client, ..compiled_rule(name, filters, rule.timeouts, &rule.backends, services) });
     }
     Ok(())
@@ -216,38 +217,8 @@ fn compiled_rule(
     }
 }
 
-/// The policy of a listener: the one that names it, else the one for its whole gateway.
-fn listener_policy<'a>(config: &'a Config, gateway: &str, listener: &str) -> Option<&'a ClientTrafficPolicy> {
-    let of = |section| policy(config, PolicyTargetKind::Gateway, gateway, section);
-    of(Some(listener)).or_else(|| of(None))
-}
-
-/// The policy of a rule: the one that names it, else the one for its whole route. It stands before the
-/// listener's in what concerns bodies and streams; a head is read before its route is known.
-fn rule_policy(config: &Config, route: &str, rule: Option<&str>) -> Result<Option<Arc<ClientLimits>>, String> {
-    let of = |section| policy(config, PolicyTargetKind::HttpRoute, route, section);
-    let found = rule.and_then(|rule| of(Some(rule))).or_else(|| of(None));
-    found.map(|policy| limits(Some(policy)).map(Arc::new)).transpose()
-}
-
-fn policy<'a>(
-    config: &'a Config,
-    kind: PolicyTargetKind,
-    name: &str,
-    section: Option<&str>,
-) -> Option<&'a ClientTrafficPolicy> {
-    let meant = |policy: &&Arc<ClientTrafficPolicy>| {
-        policy
-            .targets
-            .iter()
-            .any(|target| target.kind == kind && target.name == name && target.section.as_deref() == section)
-    };
-    config.client_policies.values().find(meant).map(|policy| &**policy)
-}
-
-fn limits(policy: Option<&ClientTrafficPolicy>) -> Result<ClientLimits, String> {
-    let default = ClientTrafficPolicy::default();
-    let policy = policy.unwrap_or(&default);
+fn limits(policy: Option<&Arc<ClientTrafficPolicy>>) -> Result<ClientLimits, String> {
+    let policy = policy.cloned().unwrap_or_default();
     if policy.proxy_protocol {
         return Err(format!(
             "ClientTrafficPolicy {}: the PROXY protocol is not spoken yet: remove `proxyProtocol: true`",
