@@ -1,42 +1,38 @@
-//! Start-up, reload, shutdown: the life of the process.
+//! Start-up, and what the first thread does from then on.
 //!
 //! Threads: the workers (one a core), the health thread, the access log's writer, and this one, which reads
 //! config, answers the admin address and hears signals. Nothing a request needs waits for this thread.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
-use causeway_config::{Config, Source};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::LocalSet;
 
 use crate::admin;
-use crate::health::{self, HealthHandle, HealthInput};
-use crate::listen::bind::bind_shared;
+use crate::health::{self, HealthHandle};
+use crate::listen::bind::{bind_ports, hand_out};
+use crate::listen::drain::shut_down;
 use crate::settings::Settings;
 use crate::shared::{ConfigStatus, Shared};
 use crate::snapshot::cell::SnapshotCell;
 use crate::snapshot::compile::compile;
 use crate::snapshot::from_file::{self, Read, Watch};
-use crate::snapshot::{PortKey, Snapshot, last_good};
+use crate::snapshot::reload::Reloader;
+use crate::snapshot::{Snapshot, last_good};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::{log, metrics, panics};
 use crate::upstream::cell::Limit;
 use crate::upstream::registry::Registry;
-use crate::worker::{Mail, Mailboxes, Worker};
+use crate::worker::{Mailboxes, Worker};
 
 /// Where the admin endpoint is when nobody says otherwise.
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
-
-/// While draining: how long idle connections stay open, so that a request that is on its way still gets its answer.
-const IDLE_GRACE: Duration = Duration::from_secs(1);
 
 /// Runs a proxy until it is told to stop.
 pub fn run(settings: Settings) -> ExitCode {
@@ -138,23 +134,6 @@ fn default_workers() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-type Bound = Vec<(PortKey, Vec<TcpListener>)>;
-
-/// Sockets for the ports of `snapshot` that are not in `held`: all of them, or none.
-fn bind_ports(snapshot: &Snapshot, held: &[PortKey], workers: usize) -> Result<Bound, String> {
-    let mut bound = Vec::new();
-    for port in snapshot.ports.iter().filter(|port| !held.contains(&port.key)) {
-        let sockets = bind_shared(port.key.0, workers).map_err(|e| {
-            format!(
-                "cannot listen on {}: {e}\n  choose another port in the Gateway, or end what uses it",
-                port.key
-            )
-        })?;
-        bound.push((port.key, sockets));
-    }
-    Ok(bound)
-}
-
 /// A busy default port is not worth failing for; a configured one is.
 fn bind_admin(configured: Option<SocketAddr>) -> Result<TcpListener, String> {
     let listener = match configured {
@@ -201,16 +180,6 @@ fn local<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Gives each worker its sockets.
-fn hand_out(shared: &Shared, bound: Bound) {
-    let Some(boxes) = shared.mail.get() else { return };
-    for (key, sockets) in bound {
-        for (worker, socket) in boxes.0.iter().zip(sockets) {
-            let _ = worker.send(Mail::Listen(key, socket));
-        }
-    }
-}
-
 /// This thread's work once everything runs.
 async fn control(
     settings: Settings,
@@ -226,8 +195,7 @@ async fn control(
     let mut term = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
     let mut int = signal(SignalKind::interrupt()).map_err(|e| e.to_string())?;
     let mut hup = signal(SignalKind::hangup()).map_err(|e| e.to_string())?;
-    let mut reloader = Reloader { settings, shared: shared.clone(), current: snapshot, seen: None };
-    reloader.remember();
+    let mut reloader = Reloader::new(settings, shared.clone(), snapshot);
     loop {
         tokio::select! {
             () = watch.changed() => reloader.reload().await,
@@ -237,172 +205,10 @@ async fn control(
             _ = drain_asked.recv() => break,
         }
     }
-    shut_down(&shared, &reloader.current, drain_asked, term, int).await;
+    shut_down(&shared, reloader.current(), drain_asked, term, int).await;
     Ok(())
-}
-
-/// Loads the files again when they changed.
-struct Reloader {
-    settings: Settings,
-    shared: Arc<Shared>,
-    current: Arc<Snapshot>,
-    /// What was last looked at, taken or refused.
-    seen: Option<Seen>,
-}
-
-impl Reloader {
-    /// Notes the present text as seen.
-    fn remember(&mut self) {
-        self.seen = causeway_config::read_path(&self.settings.config).ok().map(|sources| self.look(&sources));
-    }
-
-    fn look(&self, sources: &[Source]) -> Seen {
-        let stamp = |path: PathBuf| {
-            let found = std::fs::metadata(&path).ok();
-            let stamp = found.and_then(|found| Some((found.modified().ok()?, found.len())));
-            (path, stamp)
-        };
-        Seen {
-            texts: sources.iter().map(|source| (source.name.clone(), source.text.clone())).collect(),
-            certificates: certificate_files(&self.current.config).into_iter().map(stamp).collect(),
-        }
-    }
-
-    async fn reload(&mut self) {
-        let path = self.settings.config.clone();
-        // An unreadable folder is looked at each time: its error may change.
-        if let Ok(sources) = causeway_config::read_path(&path) {
-            let found = Some(self.look(&sources));
-            if found == self.seen {
-                return;
-            }
-            self.seen = found;
-        }
-        let (registry, current) = (self.shared.registry.clone(), self.current.clone());
-        // Off this thread: compiling thousands of endpoints must not keep the admin address waiting.
-        let compiled = tokio::task::spawn_blocking(move || {
-            let read = from_file::read(&path)?;
-            let snapshot = compile(read.config, &registry, Some(&current))?;
-            Ok((snapshot, read.warnings, read.sources))
-        });
-        let outcome = compiled.await.unwrap_or_else(|e| Err(format!("compiling the config failed: {e}")));
-        match outcome.and_then(|(snapshot, warnings, sources)| {
-            self.put_in_force(snapshot, warnings)?;
-            Ok(sources)
-        }) {
-            Ok(sources) => {
-                if let Err(e) = last_good::save(&self.settings.state_dir, &sources) {
-                    log::event("config", format_args!("cannot keep the last good config: {e}"));
-                }
-            }
-            Err(error) => self.refuse(error),
-        }
-        self.shared.registry.sweep();
-    }
-
-    /// Everything that can fail comes first; what follows cannot.
-    fn put_in_force(&mut self, snapshot: Snapshot, warnings: Vec<String>) -> Result<(), String> {
-        let held: Vec<PortKey> = self.current.ports.iter().map(|port| port.key).collect();
-        let bound = bind_ports(&snapshot, &held, self.shared.workers)?;
-        let log_target = AccessLog::prepare(&snapshot.config.proxy.access_log)?;
-
-        let snapshot = Arc::new(snapshot);
-        self.shared.access_log.apply(log_target);
-        self.shared.snapshots.store(snapshot.clone());
-        self.shared.health.send(HealthInput::Reconfigure(snapshot.clone()));
-        self.shared.mail(|| Mail::Snapshot(snapshot.clone()));
-        hand_out(&self.shared, bound);
-        for key in held.into_iter().filter(|key| snapshot.port(*key).is_none()) {
-            self.shared.mail(|| Mail::Unlisten(key));
-        }
-        for warning in &warnings {
-            log::event("config", warning);
-        }
-        log::event(
-            "config",
-            format_args!("version {} ({}) is in force", snapshot.version, &snapshot.digest[..12]),
-        );
-        self.current = snapshot;
-        metrics::config_applied();
-        let mut status = self.shared.config_status.lock().unwrap_or_else(PoisonError::into_inner);
-        status.applied += 1;
-        status.error = None;
-        status.warnings = warnings;
-        status.applied_at = Some(SystemTime::now());
-        status.from_last_good = false;
-        Ok(())
-    }
-
-    fn refuse(&self, error: String) {
-        log::event("config", format_args!("refused, the one before stays in force:\n{error}"));
-        metrics::config_refused();
-        let mut status = self.shared.config_status.lock().unwrap_or_else(PoisonError::into_inner);
-        status.refused += 1;
-        status.error = Some(error);
-    }
-}
-
-/// What decides whether there is anything to do: the text, and the state of the certificate files it names.
-#[derive(PartialEq)]
-struct Seen {
-    texts: Vec<(String, String)>,
-    certificates: Vec<(PathBuf, Option<(SystemTime, u64)>)>,
-}
-
-/// The files with certificates and keys that a config names.
-fn certificate_files(config: &Config) -> Vec<PathBuf> {
-    let listeners = config.gateways.values().flat_map(|gateway| &gateway.listeners);
-    let ours = listeners
-        .filter_map(|listener| listener.tls.as_ref())
-        .flat_map(|tls| [&tls.cert_file, &tls.key_file]);
-    let clusters = config.clusters.values().filter_map(|cluster| cluster.tls.as_ref());
-    let theirs = clusters.flat_map(|tls| [&tls.ca_file, &tls.cert_file, &tls.key_file]).flatten();
-    ours.chain(theirs).cloned().collect()
 }
 
 fn status_of(shared: &Shared) -> ConfigStatus {
     shared.config_status.lock().unwrap_or_else(PoisonError::into_inner).clone()
-}
-
-/// Not ready at once; then no new connections; then no idle ones; then waits for what is under way. A second
-/// signal ends it at once.
-async fn shut_down(
-    shared: &Arc<Shared>,
-    snapshot: &Snapshot,
-    mut drain_asked: UnboundedReceiver<()>,
-    mut term: tokio::signal::unix::Signal,
-    mut int: tokio::signal::unix::Signal,
-) {
-    let proxy = &snapshot.config.proxy;
-    shared.draining.store(true, Relaxed);
-    log::event(
-        "drain",
-        format_args!("draining, at most {:?} after {:?}", proxy.drain_timeout, proxy.drain_delay),
-    );
-    let drained = async {
-        tokio::time::sleep(proxy.drain_delay).await;
-        shared.mail(|| Mail::Drain);
-        let ends = Instant::now() + proxy.drain_timeout;
-        let closes_idle = Instant::now() + IDLE_GRACE.min(proxy.drain_timeout / 2);
-        let mut idle_closed = false;
-        while Instant::now() < ends && (shared.downstream.taken() > 0 || !idle_closed) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            if !idle_closed && (Instant::now() >= closes_idle || shared.downstream.taken() == 0) {
-                idle_closed = true;
-                shared.mail(|| Mail::CloseIdle);
-            } else if idle_closed {
-                // A connection that became idle since.
-                shared.mail(|| Mail::CloseIdle);
-            }
-        }
-    };
-    tokio::select! {
-        () = drained => {}
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-        _ = async { while drain_asked.recv().await.is_some() {} std::future::pending::<()>().await } => {}
-    }
-    let left = shared.downstream.taken();
-    shared.access_log.flush(Duration::from_secs(1));
-    log::event("drain", format_args!("done, {left} connections cut off"));
 }

@@ -9,11 +9,43 @@ use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::shared::Shared;
+use crate::snapshot::{PortKey, Snapshot};
+use crate::worker::Mail;
+
 /// Connections that the kernel completes before a worker accepts them; the kernel caps it at `somaxconn`.
 const BACKLOG: i32 = 4096;
 
+/// Sockets for some ports, one a worker each.
+pub type Bound = Vec<(PortKey, Vec<TcpListener>)>;
+
+/// Sockets for the ports of `snapshot` that are not in `held`: all of them, or none.
+pub fn bind_ports(snapshot: &Snapshot, held: &[PortKey], workers: usize) -> Result<Bound, String> {
+    let mut bound = Vec::new();
+    for port in snapshot.ports.iter().filter(|port| !held.contains(&port.key)) {
+        let sockets = bind_shared(port.key.0, workers).map_err(|e| {
+            format!(
+                "cannot listen on {}: {e}\n  choose another port in the Gateway, or end what uses it",
+                port.key
+            )
+        })?;
+        bound.push((port.key, sockets));
+    }
+    Ok(bound)
+}
+
+/// Gives each worker its sockets.
+pub fn hand_out(shared: &Shared, bound: Bound) {
+    let Some(boxes) = shared.mail.get() else { return };
+    for (key, sockets) in bound {
+        for (worker, socket) in boxes.0.iter().zip(sockets) {
+            let _ = worker.send(Mail::Listen(key, socket));
+        }
+    }
+}
+
 /// One socket per worker on `addr`. With port 0 the kernel picks one port for all of them.
-pub fn bind_shared(addr: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
+fn bind_shared(addr: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
     // SO_REUSEPORT alone would silently share the port with another proxy of the same user.
     drop(bind(addr, false)?);
     let first = bind(addr, true)?;

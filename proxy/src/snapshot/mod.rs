@@ -7,6 +7,7 @@ pub mod cell;
 pub mod compile;
 pub mod from_file;
 pub mod last_good;
+pub mod reload;
 
 use std::fmt;
 use std::net::SocketAddr;
