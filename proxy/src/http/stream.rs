@@ -48,6 +48,13 @@ impl Stream {
 
     /// Ready when a read may make progress. No buffer is needed to wait, so an idle connection holds none.
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Decrypted bytes that came with an earlier record, often the request with the end of the handshake: the
+        // socket has nothing more to say about them.
+        if let Stream::Tls(tls) = self
+            && !tls.get_ref().1.wants_read()
+        {
+            return Poll::Ready(Ok(()));
+        }
         self.socket().poll_read_ready(cx)
     }
 

@@ -77,6 +77,10 @@ async fn relay_body(
             Poll::Ready(ended) => return Poll::Ready(ended),
             Poll::Pending => {}
         }
+        // A stream may say nothing for long: nobody must be kept busy for a client that has left.
+        if !uploading && down.poll_gone(cx).is_ready() {
+            return Poll::Ready(Err(ErrorKind::ClientGone));
+        }
         if !pausing || story.bytes_out != before || body.take_progress() {
             pausing = true;
             let idle = worker.now() + limits.body_idle;

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::http::{h1, h2};
 use crate::shared::Shared;
-use crate::snapshot::{Endpoint, Lane, Snapshot};
+use crate::snapshot::{Dial, Endpoint, Lane, Snapshot};
 use crate::worker::Mail;
 
 /// All pools of one worker.
@@ -28,7 +28,9 @@ pub struct Pools {
 struct Slot {
     lane: u32,
     endpoint: u32,
-    idle_timeout: Duration,
+    /// How the connections below were made. Those of another way (protocol, TLS) are not kept: a name that is not
+    /// trusted any more must not be served on a connection from before.
+    dial: Option<Arc<Dial>>,
     idle: Vec<(Box<h1::ClientConn>, Tick)>,
     shared: Vec<h2::Sender>,
     opening: Option<Rc<Notify>>,
@@ -42,6 +44,23 @@ pub enum Speaks {
     Http1,
     /// HTTP/2.
     Http2,
+}
+
+impl Slot {
+    fn is_made_by(&self, dial: &Arc<Dial>) -> bool {
+        self.dial.as_ref().is_some_and(|made| Arc::ptr_eq(made, dial) || made.same_way(dial))
+    }
+
+    /// Empties the slot, except that whoever opens a connection still wakes those that wait for it.
+    fn begin_anew(&mut self) -> Slot {
+        let fresh = Slot {
+            lane: self.lane,
+            endpoint: self.endpoint,
+            opening: self.opening.take(),
+            ..Slot::default()
+        };
+        std::mem::replace(self, fresh)
+    }
 }
 
 impl Pools {
@@ -58,7 +77,9 @@ impl Pools {
         }
         let slot = &mut slots[id];
         (slot.lane, slot.endpoint) = (lane.state.id, endpoint.state.id);
-        slot.idle_timeout = lane.dial.idle_timeout;
+        if slot.dial.is_none() {
+            slot.dial = Some(lane.dial.clone());
+        }
         act(slot)
     }
 
@@ -80,7 +101,11 @@ impl Pools {
             return;
         }
         conn.park();
-        self.with(lane, endpoint, |slot| slot.idle.push((conn, now)));
+        self.with(lane, endpoint, |slot| {
+            if slot.is_made_by(&lane.dial) {
+                slot.idle.push((conn, now));
+            }
+        });
         if lane.state.pending.taken() > 0 {
             // Somebody waits for a connection: this one, or the right to open another instead of it.
             lane.state.released.notify_one();
@@ -97,7 +122,11 @@ impl Pools {
 
     /// Adds a shared HTTP/2 connection.
     pub fn add_sender(&self, lane: &Lane, endpoint: &Endpoint, sender: h2::Sender) {
-        self.with(lane, endpoint, |slot| slot.shared.push(sender));
+        self.with(lane, endpoint, |slot| {
+            if slot.is_made_by(&lane.dial) {
+                slot.shared.push(sender);
+            }
+        });
     }
 
     /// What the endpoint was found to speak.
@@ -152,14 +181,20 @@ impl Pools {
         for lane in snapshot.services.iter().flat_map(|service| &service.lanes) {
             for endpoint in &lane.endpoints {
                 if let Some(place) = known.get_mut(endpoint.pool.0 as usize) {
-                    *place = Some((lane.state.id, endpoint.state.id));
+                    *place = Some((lane.state.id, endpoint.state.id, &lane.dial));
                 }
             }
         }
         let mut closing = Vec::new();
         for (slot, known) in self.slots.borrow_mut().iter_mut().zip(known) {
-            if known != Some((slot.lane, slot.endpoint)) {
-                closing.push(std::mem::take(slot));
+            match known {
+                Some((lane, endpoint, dial)) if (lane, endpoint) == (slot.lane, slot.endpoint) => {
+                    if !slot.is_made_by(dial) {
+                        closing.push(slot.begin_anew());
+                    }
+                    slot.dial = Some(dial.clone());
+                }
+                _ => closing.push(std::mem::take(slot)),
             }
         }
     }
@@ -168,7 +203,7 @@ impl Pools {
     pub fn sweep(&self, now: Tick) {
         let mut closing = Vec::new();
         for slot in self.slots.borrow_mut().iter_mut() {
-            let timeout = slot.idle_timeout;
+            let timeout = slot.dial.as_ref().map_or(Duration::ZERO, |dial| dial.idle_timeout);
             let old = slot.idle.iter().take_while(|(_, since)| now.since(*since) >= timeout).count();
             closing.extend(slot.idle.drain(..old).map(|(conn, _)| conn));
             let mut i = 0;
