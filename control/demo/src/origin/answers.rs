@@ -78,6 +78,18 @@ pub(super) fn sign(who: &Identity, page: &mut Page) {
     }
 }
 
+/// The answer to HEAD: what GET would give, without the body. hyper drops the body itself in HTTP/1.1 but sends it
+/// in HTTP/2, where that is an error (RFC 9113, 8.1.1).
+pub(super) fn without_body(page: Page) -> Page {
+    let (mut head, body) = page.into_parts();
+    if let Some(length) = body.size_hint().exact()
+        && !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+    {
+        head.headers.insert(header::CONTENT_LENGTH, length.into());
+    }
+    Response::from_parts(head, Empty::new().map_err(|never| match never {}).boxed_unsync())
+}
+
 fn hello(who: &Identity, request: &Request<Incoming>) -> Page {
     let user = request.headers().get("x-user-id").map(|value| String::from_utf8_lossy(value.as_bytes()));
     json_page(&json!({

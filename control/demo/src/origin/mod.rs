@@ -236,12 +236,13 @@ async fn respond(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Page
         }
     }
     let _in_flight = Gauge::up(&counters.in_flight);
+    let head = request.method() == Method::HEAD;
     let mut page = match troubled(&shared, probe).await? {
         Some(page) => page,
         None => answer(&shared.who, request).await,
     };
     sign(&shared.who, &mut page);
-    Ok(page)
+    Ok(if head { answers::without_body(page) } else { page })
 }
 
 /// What the present behaviour does to one request: an answer of its own, a wait, or nothing.
