@@ -199,7 +199,11 @@ impl Client {
     /// On an HTTP/1.1 connection, which has no such thing.
     pub fn share(&self) -> Client {
         let Sender::Http2(sender) = &self.sender else { panic!("HTTP/1.1 takes one request at a time") };
-        Client { sender: Sender::Http2(sender.clone()), scheme: self.scheme, authority: self.authority.clone() }
+        Client {
+            sender: Sender::Http2(sender.clone()),
+            scheme: self.scheme,
+            authority: self.authority.clone(),
+        }
     }
 }
 

@@ -80,7 +80,8 @@ impl Config {
         weight: u32,
         endpoints: &[SocketAddr],
     ) -> &mut Config {
-        let endpoints: Vec<Value> = endpoints.iter().map(|addr| json!({"address": addr.to_string()})).collect();
+        let endpoints: Vec<Value> =
+            endpoints.iter().map(|addr| json!({"address": addr.to_string()})).collect();
         self.add("Cluster", name, json!({"endpoints": endpoints}));
         let clusters = self.at("MultiClusterService", service, "clusters");
         clusters.as_array_mut().expect("a list").push(json!({"name": name, "weight": weight, "priority": 1}));
@@ -96,7 +97,8 @@ impl Config {
         self
     }
 
-    /// Sets one field, given as `spec`'s path with dots; what is missing on the way is made.
+    /// Sets one field, given as `spec`'s path with dots; what is missing on the way is made. A list
+    /// takes an index, that after its last to grow by one.
     pub fn set(&mut self, kind: &str, name: &str, path: &str, value: Value) -> &mut Config {
         *self.at(kind, name, path) = value;
         self
@@ -121,10 +123,19 @@ impl Config {
     fn at(&mut self, kind: &str, name: &str, path: &str) -> &mut Value {
         let doc = self.docs.iter_mut().find(|doc| is(doc, kind, name));
         let doc = doc.unwrap_or_else(|| panic!("there is no {kind} {name}"));
-        path.split('.').fold(&mut doc["spec"], |value, field| match field.parse::<usize>() {
-            Ok(index) => &mut value[index],
-            Err(_) => &mut value[field],
-        })
+        let mut value = &mut doc["spec"];
+        for field in path.split('.') {
+            value = match (value, field.parse::<usize>()) {
+                (Value::Array(items), Ok(index)) => {
+                    if index == items.len() {
+                        items.push(Value::Null);
+                    }
+                    &mut items[index]
+                }
+                (value, _) => &mut value[field],
+            };
+        }
+        value
     }
 
     /// The text of a file with all of it.
@@ -150,7 +161,9 @@ mod tests {
     fn a_field_is_set_where_nothing_was_and_replaced_where_something_was() {
         let mut config = Config::new(([127, 0, 0, 1], 1).into());
         config.cluster("a", 1, &[]).set_service("resilience.retries.attempts", json!(2));
-        config.set_service("clusters.0.weight", json!(9)).set_service("resilience.retries.attempts", json!(4));
+        config
+            .set_service("clusters.0.weight", json!(9))
+            .set_service("resilience.retries.attempts", json!(4));
         let service = config.docs.iter().find(|doc| is(doc, "MultiClusterService", SERVICE)).expect("it");
         assert_eq!(service["spec"]["resilience"]["retries"], json!({"attempts": 4}));
         assert_eq!(service["spec"]["clusters"][0], json!({"name": "a", "weight": 9, "priority": 1}));

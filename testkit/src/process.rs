@@ -32,6 +32,8 @@ for pid in $pids; do kill -9 "$pid" 2>/dev/null; done
 fn tell_undertaker(sign: char, pid: u32) {
     static UNDERTAKER_INPUT: OnceLock<Mutex<ChildStdin>> = OnceLock::new();
     let input = UNDERTAKER_INPUT.get_or_init(|| {
+        // It is not waited for: it ends after us.
+        #[expect(clippy::zombie_processes)]
         let mut shell = Command::new("sh")
             .args(["-c", UNDERTAKER])
             .stdin(Stdio::piped())

@@ -122,7 +122,8 @@ impl Proxy {
     pub async fn page(&self, path: &str) -> Value {
         let answer = self.admin(Method::GET, path).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
-        serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{path}: {error}: {}", answer.text()))
+        serde_json::from_slice(&answer.body)
+            .unwrap_or_else(|error| panic!("{path}: {error}: {}", answer.text()))
     }
 
     /// The status of `/readyz`; None when nobody answers there any more.

@@ -216,7 +216,8 @@ impl Raw {
         loop {
             let Some(size) = self.line().await else { return End::Cut };
             let digits = size.split(';').next().unwrap_or_default();
-            let size = usize::from_str_radix(digits, 16).unwrap_or_else(|_| panic!("not a chunk size: {size:?}"));
+            let size =
+                usize::from_str_radix(digits, 16).unwrap_or_else(|_| panic!("not a chunk size: {size:?}"));
             if size == 0 {
                 break;
             }
