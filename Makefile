@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help setup demo test lint smoke doc ci clean
+.PHONY: help setup demo test lint smoke bench doc ci clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,11 @@ lint: ## Format, clippy, dependency rules, licences and bans
 
 smoke: setup ## Only the optimised programs, once
 	.ci/smoke
+
+bench: setup ## What decisions, configs and the size of a config cost; some minutes on a quiet machine
+	$(CARGO) bench --locked -p causeway-benches
+	$(CARGO) build --locked --release -p causeway-proxy
+	$(CARGO) run --locked --release -p causeway-benches --bin scale
 
 doc: setup ## The crates' documentation, in target/doc
 	$(CARGO) doc --workspace --no-deps --locked
