@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime};
 
+use causeway_config::Source;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::unbounded_channel;
@@ -16,16 +17,16 @@ use tokio::task::LocalSet;
 
 use crate::admin;
 use crate::health::{self, HealthHandle};
-use crate::listen::bind::{bind_ports, hand_out};
+use crate::listen::bind::{Bound, bind_ports, hand_out};
 use crate::listen::drain::shut_down;
 use crate::settings::Settings;
 use crate::shared::{ConfigStatus, Shared};
 use crate::snapshot::cell::SnapshotCell;
 use crate::snapshot::compile::compile;
 use crate::snapshot::from_file::{self, Read, Watch};
-use crate::snapshot::reload::Reloader;
+use crate::snapshot::reload::{Asked, Reloader};
 use crate::snapshot::{Snapshot, last_good};
-use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::access_log::{AccessLog, Prepared};
 use crate::telemetry::{log, metrics, panics};
 use crate::upstream::cell::Limit;
 use crate::upstream::registry::Registry;
@@ -48,13 +49,10 @@ pub fn run(settings: Settings) -> ExitCode {
 
 fn start(settings: Settings) -> Result<(), String> {
     let prometheus = metrics::install()?;
-    let (read, status) = first_config(&settings)?;
-    let workers = read.config.proxy.workers.unwrap_or_else(default_workers).max(1);
-    let registry = Arc::new(Registry::new(workers));
-    let snapshot = Arc::new(compile(read.config, &registry, None)?);
+    let First { config: Ready { registry, snapshot, ports, log_target, sources, workers }, status } =
+        first_config(&settings)?;
     let access_log = AccessLog::start();
-    access_log.configure(&snapshot.config.proxy.access_log)?;
-    let ports = bind_ports(&snapshot, &[], workers)?;
+    access_log.apply(log_target);
     let admin = bind_admin(settings.admin.or(snapshot.config.proxy.admin))?;
 
     let (health, health_inputs) = HealthHandle::new();
@@ -76,7 +74,7 @@ fn start(settings: Settings) -> Result<(), String> {
     thread("health", move || local(health::run(at_start.0, at_start.1, health_inputs)))?;
     hand_out(&shared, ports);
     if !status_of(&shared).from_last_good
-        && let Err(e) = last_good::save(&settings.state_dir, &read.sources)
+        && let Err(e) = last_good::save(&settings.state_dir, &sources)
     {
         log::event("config", format_args!("cannot keep the last good config: {e}"));
     }
@@ -88,23 +86,46 @@ fn start(settings: Settings) -> Result<(), String> {
     }
     let admin_addr = admin.local_addr().map_err(|e| e.to_string())?;
     log::event("admin", format_args!("http://{admin_addr}"));
-    local(control(settings, shared, admin, prometheus, snapshot))
+    local(control(settings, shared, admin, prometheus, snapshot, sources))
 }
 
-/// The first config: the files', or the last good one where the files are bad.
-fn first_config(settings: &Settings) -> Result<(Read, ConfigStatus), String> {
-    let error = match from_file::read(&settings.config) {
-        Ok(read) => {
-            let warnings = read.warnings.clone();
-            warnings.iter().for_each(|warning| log::event("config", warning));
-            let status = ConfigStatus {
-                applied: 1,
-                warnings,
-                applied_at: Some(SystemTime::now()),
-                ..ConfigStatus::default()
-            };
+/// A config that can be served: everything that could fail has been done.
+struct Ready {
+    registry: Arc<Registry>,
+    snapshot: Arc<Snapshot>,
+    ports: Bound,
+    log_target: Prepared,
+    sources: Vec<Source>,
+    workers: usize,
+}
+
+struct First {
+    config: Ready,
+    status: ConfigStatus,
+}
+
+fn ready(read: Read) -> Result<Ready, String> {
+    let workers = read.config.proxy.workers.unwrap_or_else(default_workers).max(1);
+    let registry = Arc::new(Registry::new(workers));
+    let snapshot = Arc::new(compile(read.config, &registry, None)?);
+    let log_target = AccessLog::prepare(&snapshot.config.proxy.access_log)?;
+    let ports = bind_ports(&snapshot, &[], workers)?;
+    Ok(Ready { registry, snapshot, ports, log_target, sources: read.sources, workers })
+}
+
+/// The first config: the files', or the last good one where the files cannot be served, for whatever reason.
+fn first_config(settings: &Settings) -> Result<First, String> {
+    let served = |read: Read| {
+        let warnings = read.warnings.clone();
+        warnings.iter().for_each(|warning| log::event("config", warning));
+        Ok::<_, String>((ready(read)?, warnings))
+    };
+    let applied_at = Some(SystemTime::now());
+    let error = match from_file::read(&settings.config).and_then(served) {
+        Ok((config, warnings)) => {
             metrics::config_applied();
-            return Ok((read, status));
+            let status = ConfigStatus { applied: 1, warnings, applied_at, ..ConfigStatus::default() };
+            return Ok(First { config, status });
         }
         Err(error) => error,
     };
@@ -114,19 +135,19 @@ fn first_config(settings: &Settings) -> Result<(Read, ConfigStatus), String> {
         None
     });
     let Some(sources) = kept else { return Err(format!("no usable config:\n{error}")) };
-    let read = from_file::check(sources).map_err(|e| {
-        format!("no usable config:\n{error}\nand the last good one is not valid any more:\n{e}")
+    let (config, warnings) = from_file::check(sources).and_then(served).map_err(|e| {
+        format!("no usable config:\n{error}\nand the last good one cannot be served any more:\n{e}")
     })?;
     log::event("config", format_args!("{error}\nserving the last good config instead"));
     let status = ConfigStatus {
         refused: 1,
         error: Some(error),
-        warnings: read.warnings.clone(),
-        applied_at: Some(SystemTime::now()),
+        warnings,
+        applied_at,
         from_last_good: true,
         ..ConfigStatus::default()
     };
-    Ok((read, status))
+    Ok(First { config, status })
 }
 
 /// The CPUs that this process may use.
@@ -187,6 +208,7 @@ async fn control(
     admin: TcpListener,
     prometheus: PrometheusHandle,
     snapshot: Arc<Snapshot>,
+    sources: Vec<Source>,
 ) -> Result<(), String> {
     let (drain, mut drain_asked) = unbounded_channel();
     let admin = tokio::net::TcpListener::from_std(admin).map_err(|e| e.to_string())?;
@@ -195,11 +217,11 @@ async fn control(
     let mut term = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
     let mut int = signal(SignalKind::interrupt()).map_err(|e| e.to_string())?;
     let mut hup = signal(SignalKind::hangup()).map_err(|e| e.to_string())?;
-    let mut reloader = Reloader::new(settings, shared.clone(), snapshot);
+    let mut reloader = Reloader::new(settings, shared.clone(), snapshot, &sources);
     loop {
         tokio::select! {
-            () = watch.changed() => reloader.reload().await,
-            _ = hup.recv() => reloader.reload().await,
+            () = watch.changed() => reloader.reload(Asked::ByChange).await,
+            _ = hup.recv() => reloader.reload(Asked::ByOperator).await,
             _ = term.recv() => break,
             _ = int.recv() => break,
             _ = drain_asked.recv() => break,

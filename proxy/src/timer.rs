@@ -134,6 +134,10 @@ impl Wheel {
         let last = now.0 / SLOT;
         // After a long stall every slot is looked at once, not once per lap.
         let from = inner.next.max(last.saturating_sub(SLOTS - 1));
+        inner.next = inner.next.max(last + 1);
+        // Filed again only after the loop: a slot just ahead of `last` has the place of one that is still to be
+        // looked at.
+        let mut again = Vec::new();
         for slot in from..=last {
             let mut due = std::mem::take(&mut inner.ring[(slot % SLOTS) as usize]);
             for key in due.drain(..) {
@@ -147,9 +151,7 @@ impl Wheel {
                     entry.due = u64::MAX;
                     fire(entry, Fired::Deadline);
                 } else if entry.due != u64::MAX {
-                    let at = entry.due.min(last + SLOTS - 1);
-                    entry.filed = at;
-                    inner.ring[(at % SLOTS) as usize].push(key);
+                    again.push(key);
                 }
             }
             // Keep the allocation unless the slot was filled again meanwhile.
@@ -158,7 +160,12 @@ impl Wheel {
                 *place = due;
             }
         }
-        inner.next = inner.next.max(last + 1);
+        for key in again {
+            let entry = &mut inner.entries[key as usize];
+            let at = entry.due.min(last + SLOTS);
+            entry.filed = at;
+            inner.ring[(at % SLOTS) as usize].push(key);
+        }
         inner.planned = (inner.next..inner.next + SLOTS)
             .find(|slot| !inner.ring[(slot % SLOTS) as usize].is_empty())
             .unwrap_or(u64::MAX);

@@ -141,7 +141,11 @@ impl Worker {
                     let waits = |tag| matches!(tag, Tag::FirstByte { lane, .. } if lane == id);
                     self.wheel.fire_where(waits, Fired::EndpointDown);
                 }
-                Mail::Evict(lane) => drop(self.pools.evict_oldest(lane)),
+                Mail::Evict(lane) => {
+                    if !self.pools.evict_oldest(lane) {
+                        self.pools.evict_unused(lane);
+                    }
+                }
                 Mail::Drain => {
                     self.draining.set(true);
                     self.unlisten(None);

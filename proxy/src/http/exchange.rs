@@ -140,6 +140,11 @@ impl Down<'_> {
         each!(self, side => side.poll_flush(cx))
     }
 
+    /// Whether something was taken that the client has not read yet, as far as we can see.
+    pub fn has_output(&self) -> bool {
+        each!(self, side => side.has_output())
+    }
+
     /// Breaks the response off, so that the client cannot take it for complete.
     pub fn abort(&mut self) {
         each!(self, side => side.abort());

@@ -41,21 +41,15 @@ pub async fn accept_all(worker: Rc<Worker>, key: PortKey, listener: TcpListener,
             }
         }
     }
-    while let Some(Ok((tcp, _))) = now_or_never(listener.accept()).await {
-        begin(&worker, key, tcp);
+    // Past the runtime, which may not have heard of the last ones yet.
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((tcp, _)) = listener.accept() {
+        if tcp.set_nonblocking(true).is_ok()
+            && let Ok(tcp) = TcpStream::from_std(tcp)
+        {
+            begin(&worker, key, tcp);
+        }
     }
-}
-
-/// The future's result if it has one without waiting.
-async fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = std::pin::pin!(future);
-    std::future::poll_fn(|cx| {
-        std::task::Poll::Ready(match future.as_mut().poll(cx) {
-            std::task::Poll::Ready(out) => Some(out),
-            std::task::Poll::Pending => None,
-        })
-    })
-    .await
 }
 
 /// Starts a connection's task, unless the limit on connections is reached.

@@ -65,7 +65,8 @@ fn bind(addr: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
     if addr.is_ipv6() {
-        socket.set_only_v6(true)?;
+        // `::` is every address of both families, as in the samples; any other IPv6 address is just that.
+        socket.set_only_v6(!addr.ip().is_unspecified())?;
     }
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;

@@ -13,11 +13,9 @@ use super::body::RequestBody;
 use super::client::{Claims, Client};
 use super::error::{ErrorKind, LimitKind, TryError};
 use super::record::{self, Story};
-use super::send::Waiting;
-use crate::http::exchange::{Down, Fill, Request, Up};
+use crate::http::exchange::{Down, Fill, Up};
 use crate::snapshot::{ClientLimits, Endpoint, Lane, Rule, Service};
-use crate::timer::{Fired, Timer};
-use crate::upstream::connect;
+use crate::timer::Timer;
 use crate::upstream::permit::RequestPermit;
 use crate::upstream::view::ServiceView;
 use crate::worker::Worker;
@@ -49,7 +47,7 @@ pub struct Won<'s> {
 }
 
 /// What a try ended in.
-enum Ended<'s> {
+pub enum Ended<'s> {
     Answer(Won<'s>),
     Error(TryError),
 }
@@ -67,6 +65,13 @@ impl<'s> Attempts<'_, 's> {
     /// Longest single try.
     pub fn try_timeout(&self) -> Duration {
         self.rule.try_timeout.map_or(self.service.try_timeout, |route| route.min(self.service.try_timeout))
+    }
+
+    /// Longest pause within a body; none for gRPC, whose streams may be silent for hours.
+    pub fn body_idle(&self) -> Option<Duration> {
+        let grpc =
+            self.head.get(Known::ContentType).is_some_and(|kind| kind.starts_with(b"application/grpc"));
+        (!grpc).then_some(self.limits.body_idle)
     }
 
     /// Tries until there is an answer for the client, or an error that is one.
@@ -99,7 +104,7 @@ impl<'s> Attempts<'_, 's> {
             tries += 1;
             story.tries(at, route.home(), lane, endpoint, tries);
             record::started(self, lane, usize::from(at.cluster) == route.home(), tries > 1);
-            let ended = self.one(down, body, lane, endpoint, permit, &mut deadline, tries, story).await;
+            let ended = self.one(down, body, lane, endpoint, permit, &mut deadline, story).await;
 
             let (outcome, how, untouched) = match &ended {
                 Ended::Answer(won) => {
@@ -133,12 +138,18 @@ impl<'s> Attempts<'_, 's> {
                     Ended::Error(_) => Pushback::None,
                 },
             };
-            let again = self.service.retry.decide(outcome, &context).ok().and_then(|wait| {
+            let again = self.service.retry.decide(outcome, &context).ok().and_then(|least| {
+                let gave_up = outcome == Outcome::GivenUp;
+                let backoff = self.service.backoff.delay(tries, worker.roll());
+                let wait = if gave_up { least } else { least.max(backoff) };
+                if wait >= context.remaining {
+                    return None;
+                }
                 route.failed(at, how, now);
                 let to = next(&mut route)?;
                 record::may_retry(self, route.home(), usize::from(to.cluster), now).then_some((to, wait))
             });
-            let Some((to, least)) = again else {
+            let Some((to, wait)) = again else {
                 return match ended {
                     Ended::Answer(won) => Ok(won),
                     Ended::Error(error) => Err(error.kind),
@@ -148,10 +159,7 @@ impl<'s> Attempts<'_, 's> {
                 self.discard(won);
             }
             body.rewind();
-            let gave_up = outcome == Outcome::GivenUp;
-            let wait =
-                if gave_up { least } else { least.max(self.service.backoff.delay(tries, worker.roll())) };
-            self.pause(wait, deadline).await.map_err(|_| ErrorKind::Deadline)?;
+            self.pause(wait).await;
             target = Some(to);
         }
     }
@@ -172,140 +180,12 @@ impl<'s> Attempts<'_, 's> {
         }
     }
 
-    /// Waits before a retry; fails where the request's deadline comes first.
-    async fn pause(&self, wait: Duration, deadline: Option<Tick>) -> Result<(), Fired> {
-        if wait.is_zero() {
-            return Ok(());
+    /// Waits before a retry.
+    async fn pause(&self, wait: Duration) {
+        if !wait.is_zero() {
+            self.timer.set(Some(self.worker.now() + wait));
+            self.timer.fired().await;
         }
-        let until = self.worker.now() + wait;
-        if deadline.is_some_and(|deadline| deadline <= until) {
-            return Err(Fired::Deadline);
-        }
-        self.timer.set(Some(until));
-        self.timer.fired().await;
-        Ok(())
-    }
-
-    /// One try, and a second one on a fresh connection where a pooled one proves to have been closed by the
-    /// upstream just as it was used: that says nothing about the endpoint.
-    #[allow(clippy::too_many_arguments)]
-    async fn one(
-        &self,
-        down: &mut Down<'_>,
-        body: &mut RequestBody,
-        lane: &'s Lane,
-        endpoint: &'s Endpoint,
-        permit: RequestPermit,
-        deadline: &mut Option<Tick>,
-        attempt: u32,
-        story: &mut Story<'s>,
-    ) -> Ended<'s> {
-        let mut fresh = false;
-        loop {
-            let sent_at = self.worker.now();
-            let mut response = self.worker.take_response_head();
-            let mut reused = false;
-            let tried = self.try_once(
-                down,
-                body,
-                lane,
-                endpoint,
-                deadline,
-                attempt,
-                fresh,
-                &mut reused,
-                &mut response,
-            );
-            match tried.await {
-                Ok(up) => {
-                    story.first_byte = Some(record::answered(self, lane, endpoint, &response, sent_at));
-                    return Ended::Answer(Won { up, lane, endpoint, response, permit });
-                }
-                Err(error) => {
-                    self.worker.give_response_head(response);
-                    let stale = reused && error.kind == ErrorKind::Reset && !fresh;
-                    if stale && self.idempotent && body.can_replay() {
-                        body.rewind();
-                        fresh = true;
-                        continue;
-                    }
-                    if !stale {
-                        record::failed(self, lane, endpoint, error.kind, sent_at);
-                    }
-                    return Ended::Error(error);
-                }
-            }
-        }
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    async fn try_once(
-        &self,
-        down: &mut Down<'_>,
-        body: &mut RequestBody,
-        lane: &Lane,
-        endpoint: &Endpoint,
-        deadline: &mut Option<Tick>,
-        attempt: u32,
-        fresh: bool,
-        reused: &mut bool,
-        response: &mut ResponseHead,
-    ) -> Result<Up, TryError> {
-        let mut up = match connect::pooled(self.worker, lane, endpoint).filter(|_| !fresh) {
-            Some(up) => up,
-            None => self.connect(lane, endpoint, *deadline, fresh).await?,
-        };
-        self.write_head(&mut up, deadline, attempt).map_err(|_| TryError::untouched(ErrorKind::Reset))?;
-        let waiting = Waiting { endpoint: endpoint.state.id, lane: lane.state.id };
-        let answered = self.exchange_heads(down, &mut up, body, response, deadline, waiting).await;
-        *reused = matches!(&up, Up::H1(conn) if conn.was_used_before() && !conn.answered());
-        answered.map(|()| up)
-    }
-
-    async fn connect(
-        &self,
-        lane: &Lane,
-        endpoint: &Endpoint,
-        deadline: Option<Tick>,
-        fresh: bool,
-    ) -> Result<Up, TryError> {
-        let try_ends = self.worker.now() + self.try_timeout();
-        self.timer.set(Some(deadline.map_or(try_ends, |deadline| deadline.min(try_ends))));
-        let work = connect::obtain(self.worker, lane, endpoint, fresh);
-        self.timer.guard(work).await.unwrap_or_else(|_| {
-            // The connect itself has a shorter limit of its own: this was the queue for a connection.
-            Err(TryError::untouched(ErrorKind::Overloaded(LimitKind::Pending)))
-        })
-    }
-
-    fn write_head(&self, up: &mut Up, deadline: &Option<Tick>, attempt: u32) -> std::io::Result<()> {
-        let left = deadline.map_or(self.overall_timeout(), |at| at.since(self.worker.now()));
-        let (mut left_text, mut attempt_text) = (itoa::Buffer::new(), itoa::Buffer::new());
-        let left_text = left_text.format(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
-        let mut extra: [(&[u8], &[u8]); 6] = [
-            (b"Via", b"1.1 causeway"),
-            (b"X-Request-Timeout", left_text.as_bytes()),
-            (b"X-Causeway-Attempt", attempt_text.format(attempt).as_bytes()),
-            (b"", b""),
-            (b"", b""),
-            (b"", b""),
-        ];
-        let mut n = 3;
-        let proto: &[u8] = if self.client.tls { b"https" } else { b"http" };
-        let claims: [(Known, &[u8], &[u8]); 3] = [
-            (Known::XForwardedFor, b"X-Forwarded-For", self.client.peer_text.as_bytes()),
-            (Known::XForwardedProto, b"X-Forwarded-Proto", proto),
-            (Known::XForwardedHost, b"X-Forwarded-Host", self.head.host()),
-        ];
-        for (known, name, value) in claims {
-            // What a trusted proxy said stays: see `Client::settle`.
-            if !value.is_empty() && self.head.get(known).is_none() {
-                extra[n] = (name, value);
-                n += 1;
-            }
-        }
-        let host = self.rule.filters.host();
-        up.request(self.head, Request { path: self.path, host, extra: &extra[..n] })
     }
 }
 

@@ -22,6 +22,7 @@ pub struct RequestBody {
     pub taken: u64,
     finished: bool,
     progressed: bool,
+    waits: bool,
 }
 
 /// Why sending stopped.
@@ -43,6 +44,7 @@ impl RequestBody {
             taken: 0,
             finished: false,
             progressed: false,
+            waits: false,
         }
     }
 
@@ -54,6 +56,11 @@ impl RequestBody {
     /// Whether another try could be given the whole body.
     pub fn can_replay(&self) -> bool {
         self.replayable || self.taken == 0
+    }
+
+    /// Whether it is the client that the body waits for, and not an upstream that does not read.
+    pub fn waits_for_client(&self) -> bool {
+        self.waits
     }
 
     /// Whether bytes moved since the last call.
@@ -69,6 +76,7 @@ impl RequestBody {
         up: &mut Up,
     ) -> Poll<Result<(), SendError>> {
         let refused = |_| SendError::Upstream;
+        self.waits = false;
         while !self.finished {
             if self.given < self.replay.len() {
                 self.given += ready!(up.poll_write(cx, &self.replay[self.given..])).map_err(refused)?;
@@ -99,6 +107,7 @@ impl RequestBody {
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(SendError::Client(ErrorKind::ClientGone))),
                 Poll::Pending => {
                     ready!(up.poll_flush(cx)).map_err(refused)?;
+                    self.waits = true;
                     return Poll::Pending;
                 }
             }

@@ -24,6 +24,8 @@ pub enum ErrorKind {
     ClientTimeout,
     /// CONNECT: this is a gateway to services, not a forward proxy.
     ConnectMethod,
+    /// The target cannot be said in the upstream's protocol.
+    BadTarget,
     /// No route matches.
     NoRoute,
     /// A route's rule whose backends do not resolve (Gateway API: 500).
@@ -68,7 +70,9 @@ impl ErrorKind {
     pub fn fault(self) -> Fault {
         use ErrorKind::*;
         match self {
-            ConnectMethod | ClientGone | BadRequestBody | BodyTooLarge | ClientTimeout => Fault::Client,
+            ConnectMethod | BadTarget | ClientGone | BadRequestBody | BodyTooLarge | ClientTimeout => {
+                Fault::Client
+            }
             NoRoute | NoBackend | NoEndpoint | Overloaded(_) => Fault::Proxy,
             ConnectFailed | ConnectTimeout | TlsFailed | Reset | RefusedStream | TryTimeout | Deadline
             | BadResponse(_) | ResponseCut | EndpointDown => Fault::Upstream,

@@ -17,6 +17,7 @@ pub mod record;
 pub mod relay;
 pub mod respond;
 pub mod send;
+pub mod trial;
 
 use std::rc::Rc;
 
@@ -30,6 +31,7 @@ use self::record::Story;
 use crate::http::exchange::Down;
 use crate::snapshot::Snapshot;
 use crate::telemetry::trace::{self, TraceId};
+use crate::tls::client::Offer;
 use crate::worker::Worker;
 
 /// Serves one request, from its head to the last byte of the answer and the line in the log.
@@ -59,6 +61,10 @@ async fn serve<'s>(
     if head.method == Method::Connect {
         return Err(ErrorKind::ConnectMethod);
     }
+    if !head.framing.is_empty() {
+        // A body would have to end before the tunnel begins; nobody sends one. Served without the upgrade.
+        head.upgrade = None;
+    }
     let rule = match_route::find(port, head).ok_or(ErrorKind::NoRoute)?;
     story.rule = Some(&rule.name);
     if let Some((status, location)) = rule.filters.redirect(head, client.tls, client.key.0.port()) {
@@ -79,7 +85,11 @@ async fn serve<'s>(
     let idempotent = head.method.is_idempotent() && head.upgrade.is_none();
     let route = service.plan.route(key.hash, worker.roll()).idempotent(idempotent);
     record::home(worker, service, route.home(), story.started);
-    let mut body = RequestBody::new(head.framing, idempotent || service.retry.non_idempotent, limit);
+    // Over HTTP/2 an upstream can say that it did not process a request: then any method may be repeated.
+    let keep = idempotent
+        || service.retry.non_idempotent
+        || service.lanes.iter().any(|lane| lane.dial.offer != Offer::Http1);
+    let mut body = RequestBody::new(head.framing, keep, limit);
     let kind =
         RequestKind { head: head.method == Method::Head, connect: false, upgrade: head.upgrade.is_some() };
     let path = rule.filters.path(head);
@@ -97,7 +107,9 @@ async fn serve<'s>(
         claims,
         timer: down.timer(),
     };
-    let mut won = attempts.run(down, &mut body, route, story).await?;
+    let won = attempts.run(down, &mut body, route, story).await;
+    story.bytes_in = body.taken;
+    let mut won = won?;
     rule.filters.edit_response(&mut won.response);
     relay::relay(&attempts, down, &mut body, won, key.set_cookie.as_deref(), story).await
 }

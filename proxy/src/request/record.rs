@@ -136,10 +136,12 @@ pub fn answered(
     endpoint: &Endpoint,
     response: &ResponseHead,
     sent_at: Tick,
+    request_ended: Tick,
 ) -> u64 {
     let worker = attempts.worker.index;
     let now = attempts.worker.now();
-    let first_byte = now.0.saturating_sub(sent_at.0);
+    // From the request's last byte: neither the connect nor a slow client's upload is the cluster's latency.
+    let first_byte = now.0.saturating_sub(request_ended.0.max(sent_at.0));
     let failed = response.status >= 500;
     let cells = lane.state.cells(worker);
     cells.attempts.add(1);

@@ -7,7 +7,6 @@ use super::body::{RequestBody, SendError};
 use super::error::ErrorKind;
 use super::record::{self, Story};
 use crate::http::exchange::{Down, Fill, Response, Up};
-use crate::timer::Fired;
 
 /// Sends the head, then the body, then gives the connection back.
 pub async fn relay(
@@ -61,7 +60,8 @@ async fn relay_body(
 ) -> Result<(), ErrorKind> {
     let (worker, timer, limits) = (attempts.worker, &*attempts.timer, attempts.limits);
     let ends = limits.stream_max.map(|max| worker.now() + max);
-    let mut uploading = !down.request_ended();
+    // Also what was read from the client but has not left yet.
+    let mut uploading = true;
     let mut pausing = false;
     std::future::poll_fn(|cx| {
         let before = story.bytes_out;
@@ -83,11 +83,18 @@ async fn relay_body(
         }
         if !pausing || story.bytes_out != before || body.take_progress() {
             pausing = true;
-            let idle = worker.now() + limits.body_idle;
-            timer.set(Some(ends.map_or(idle, |ends| ends.min(idle))));
+            let idle = attempts.body_idle().map(|idle| worker.now() + idle);
+            timer.set(match (idle, ends) {
+                (Some(idle), Some(ends)) => Some(idle.min(ends)),
+                (idle, ends) => idle.or(ends),
+            });
         }
-        timer.poll_fired(cx).map(|why| match why {
-            Fired::Deadline if !up.chunk().is_empty() => Err(ErrorKind::ClientTimeout),
+        // Whose silence it was decides who is blamed for it.
+        let client_waits =
+            !up.chunk().is_empty() || down.has_output() || (uploading && body.waits_for_client());
+        timer.poll_fired(cx).map(|_| match ends {
+            Some(ends) if worker.now() >= ends => Err(ErrorKind::Deadline),
+            _ if client_waits => Err(ErrorKind::ClientTimeout),
             _ => Err(ErrorKind::ResponseCut),
         })
     })

@@ -36,6 +36,7 @@ pub fn answer(error: ErrorKind) -> Answer {
         BodyTooLarge => (413, "http_request_error", "BL", "the request body is too large"),
         ClientTimeout => (408, "http_request_error", "CT", "the request body stopped arriving"),
         ConnectMethod => (405, "http_request_denied", "BR", "CONNECT is not served here"),
+        BadTarget => (400, "http_request_error", "BR", "the target cannot be sent to this upstream"),
         NoRoute => (404, "http_request_denied", "NR", "no route matches"),
         NoBackend => (500, "destination_not_found", "NB", "the matching route has no valid backend"),
         NoEndpoint => (503, "destination_unavailable", "UH", "no healthy endpoint"),
@@ -115,7 +116,8 @@ async fn send(
     story: &mut Story<'_>,
 ) -> Result<(), ErrorKind> {
     let gone = |_| ErrorKind::ClientGone;
-    head.begin(status, Version::Http11).map_err(|_| ErrorKind::ClientGone)?;
+    // As from HTTP/2, which has no reason phrase: the codec then writes the usual one.
+    head.begin(status, Version::Http2).map_err(|_| ErrorKind::ClientGone)?;
     for (name, value) in fields {
         head.push(name, value).map_err(|_| ErrorKind::ClientGone)?;
     }

@@ -11,6 +11,9 @@ use super::error::{ErrorKind, TryError};
 use crate::http::exchange::{Down, HeadError, Up};
 use crate::timer::{Fired, Tag};
 
+/// Interim responses (1xx) that one request may get: more would be work without end in one go.
+const MAX_INTERIMS: u32 = 32;
+
 /// The ids that a waiting request is found by when its endpoint goes down.
 #[derive(Clone, Copy)]
 pub struct Waiting {
@@ -22,7 +25,7 @@ pub struct Waiting {
 
 impl Attempts<'_, '_> {
     /// Sends the request on `up` and reads the head of the final answer into `response`; 1xx go straight to the
-    /// client. `deadline` is the request's, once it is known: it begins with the request's last byte.
+    /// client. Gives the time at which the request's last byte was sent: an upload is not the upstream's latency. `deadline` is the request's, once it is known: it begins with the request's last byte.
     pub async fn exchange_heads(
         &self,
         down: &mut Down<'_>,
@@ -31,20 +34,24 @@ impl Attempts<'_, '_> {
         response: &mut ResponseHead,
         deadline: &mut Option<Tick>,
         waiting: Waiting,
-    ) -> Result<(), TryError> {
+    ) -> Result<Tick, TryError> {
         let timer = &*self.timer;
         let mut sent = false;
         let mut broken = false;
         let mut armed = false;
+        let mut interims = 0;
         let mut by_deadline = false;
         let mut now = self.worker.now();
         let outcome = std::future::poll_fn(|cx| {
             loop {
                 if !sent && !broken {
                     let step = body.poll_send(cx, down, up);
-                    if step.is_pending() && (body.take_progress() || !armed) {
+                    if armed || step.is_pending() {
                         now = self.worker.now();
-                        timer.set(Some(now + self.limits.body_idle));
+                    }
+                    if step.is_pending() && (body.take_progress() || !armed) {
+                        let idle = now + self.limits.body_idle;
+                        timer.set(Some(deadline.map_or(idle, |deadline| deadline.min(idle))));
                         armed = true;
                     }
                     match step {
@@ -71,12 +78,17 @@ impl Attempts<'_, '_> {
                 }
                 match up.poll_head(cx, self.kind, response) {
                     Poll::Ready(Ok(())) if response.is_interim() => {
+                        interims += 1;
+                        if interims > MAX_INTERIMS {
+                            let what = "too many interim responses";
+                            return Poll::Ready(Err(TryError::touched(ErrorKind::BadResponse(what))));
+                        }
                         down.interim(response);
                         // What does not fit now leaves with what follows.
                         let _ = down.poll_flush(cx);
                         continue;
                     }
-                    Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+                    Poll::Ready(Ok(())) => return Poll::Ready(Ok(now)),
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(head_error(error))),
                     Poll::Pending => {}
                 }
@@ -86,8 +98,7 @@ impl Attempts<'_, '_> {
                 return timer.poll_fired(cx).map(|why| {
                     Err(TryError::touched(match why {
                         Fired::EndpointDown => ErrorKind::EndpointDown,
-                        // Nothing at hand to send: it is the client that we wait for.
-                        _ if !sent && !broken && down.chunk().is_empty() => ErrorKind::ClientTimeout,
+                        _ if !sent && !broken && body.waits_for_client() => ErrorKind::ClientTimeout,
                         _ if by_deadline => ErrorKind::Deadline,
                         _ => ErrorKind::TryTimeout,
                     }))

@@ -3,8 +3,9 @@
 //! The text is kept, not the model: it is validated and compiled anew, by the present version's rules, and a
 //! person can read it. Written to a temporary file, synced, then renamed: whole or not at all.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use causeway_config::Source;
@@ -34,7 +35,8 @@ pub fn save(state_dir: &Path, sources: &[Source]) -> io::Result<()> {
     });
     let kept = serde_json::to_vec(&Kept { sources: sources.collect() }).map_err(io::Error::other)?;
     let temporary = state_dir.join(format!("{FILE}.{}.tmp", std::process::id()));
-    let mut file = File::create(&temporary)?;
+    // Header edits may hold credentials.
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(&kept)?;
     file.sync_all()?;
     fs::rename(&temporary, state_dir.join(FILE))?;

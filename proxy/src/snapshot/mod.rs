@@ -26,6 +26,7 @@ use rustls_pki_types::ServerName;
 
 use crate::request::filters::Filters;
 use crate::tls::client::Offer;
+use crate::tls::pem::Stamp;
 use crate::upstream::endpoint::EndpointState;
 use crate::upstream::lane::LaneState;
 use crate::upstream::registry::PoolId;
@@ -77,6 +78,9 @@ pub struct Port {
     pub key: PortKey,
     /// Certificates, if it speaks TLS.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// What they were made from: hostname and files of each listener. While that stands they are used again, and
+    /// with them the keys of session tickets.
+    pub tls_made_from: Vec<(Option<String>, Vec<Stamp>)>,
     /// Limits and timeouts towards clients.
     pub client: Arc<ClientLimits>,
     /// The Gateway listeners on this address, the most specific hostname first.
@@ -104,7 +108,7 @@ impl Port {
 }
 
 /// Limits and timeouts towards clients.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ClientLimits {
     /// Bounds of a request head.
     pub head: causeway_proxy_http1::Limits,
@@ -272,6 +276,8 @@ impl Dial {
 pub struct UpstreamTls {
     /// rustls's settings.
     pub config: Arc<rustls::ClientConfig>,
+    /// What they were made from: while that stands, they are used again, and with them connections and sessions.
+    pub made_from: (causeway_config::UpstreamTls, Vec<Stamp>),
     /// SNI and the name to verify; `None` = the endpoint's host.
     pub server_name: Option<ServerName<'static>>,
 }

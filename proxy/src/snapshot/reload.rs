@@ -1,6 +1,6 @@
 //! From changed files to a new snapshot in force: everything that can fail first, then what cannot.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
 
@@ -15,6 +15,7 @@ use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::{log, metrics};
+use crate::tls::pem::{self, Stamp};
 use crate::worker::Mail;
 
 /// Loads the files again when they changed.
@@ -22,16 +23,30 @@ pub struct Reloader {
     settings: Settings,
     shared: Arc<Shared>,
     current: Arc<Snapshot>,
-    /// What was last looked at, taken or refused.
+    /// What was last looked at, taken or refused for what it says.
     seen: Option<Seen>,
 }
 
+/// Who wants the files looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// The file system, or the clock.
+    ByChange,
+    /// Somebody who sent SIGHUP: also if nothing changed.
+    ByOperator,
+}
+
 impl Reloader {
-    /// Starts from the snapshot in force.
-    pub fn new(settings: Settings, shared: Arc<Shared>, current: Arc<Snapshot>) -> Reloader {
-        let mut reloader = Reloader { settings, shared, current, seen: None };
-        reloader.remember();
-        reloader
+    /// Starts from the snapshot in force. `sources` is what it was compiled from: files that changed since are
+    /// news.
+    pub fn new(
+        settings: Settings,
+        shared: Arc<Shared>,
+        current: Arc<Snapshot>,
+        sources: &[Source],
+    ) -> Reloader {
+        let seen = Some(look(sources, &current));
+        Reloader { settings, shared, current, seen }
     }
 
     /// The snapshot in force.
@@ -39,30 +54,13 @@ impl Reloader {
         &self.current
     }
 
-    /// Notes the present text as seen.
-    fn remember(&mut self) {
-        self.seen = causeway_config::read_path(&self.settings.config).ok().map(|sources| self.look(&sources));
-    }
-
-    fn look(&self, sources: &[Source]) -> Seen {
-        let stamp = |path: PathBuf| {
-            let found = std::fs::metadata(&path).ok();
-            let stamp = found.and_then(|found| Some((found.modified().ok()?, found.len())));
-            (path, stamp)
-        };
-        Seen {
-            texts: sources.iter().map(|source| (source.name.clone(), source.text.clone())).collect(),
-            certificates: certificate_files(&self.current.config).into_iter().map(stamp).collect(),
-        }
-    }
-
     /// Looks at the files and, if they changed, puts them in force or says why not.
-    pub async fn reload(&mut self) {
+    pub async fn reload(&mut self, asked: Asked) {
         let path = self.settings.config.clone();
         // An unreadable folder is looked at each time: its error may change.
         if let Ok(sources) = causeway_config::read_path(&path) {
-            let found = Some(self.look(&sources));
-            if found == self.seen {
+            let found = Some(look(&sources, &self.current));
+            if found == self.seen && asked == Asked::ByChange {
                 return;
             }
             self.seen = found;
@@ -70,21 +68,28 @@ impl Reloader {
         let (registry, current) = (self.shared.registry.clone(), self.current.clone());
         // Off this thread: compiling thousands of endpoints must not keep the admin address waiting.
         let compiled = tokio::task::spawn_blocking(move || {
-            let read = from_file::read(&path)?;
-            let snapshot = compile(read.config, &registry, Some(&current))?;
+            let read = from_file::read(&path).map_err(Refusal::ByText)?;
+            let snapshot = compile(read.config, &registry, Some(&current)).map_err(Refusal::ByWorld)?;
             Ok((snapshot, read.warnings, read.sources))
         });
-        let outcome = compiled.await.unwrap_or_else(|e| Err(format!("compiling the config failed: {e}")));
+        let lost = |e| Err(Refusal::ByText(format!("compiling the config failed: {e}")));
+        let outcome = compiled.await.unwrap_or_else(lost);
         match outcome.and_then(|(snapshot, warnings, sources)| {
-            self.put_in_force(snapshot, warnings)?;
+            self.put_in_force(snapshot, warnings).map_err(Refusal::ByWorld)?;
             Ok(sources)
         }) {
             Ok(sources) => {
+                self.seen = Some(look(&sources, &self.current));
                 if let Err(e) = last_good::save(&self.settings.state_dir, &sources) {
                     log::event("config", format_args!("cannot keep the last good config: {e}"));
                 }
             }
-            Err(error) => self.refuse(error),
+            Err(Refusal::ByText(error)) => self.refuse(error),
+            Err(Refusal::ByWorld(error)) => {
+                // A busy port, a missing certificate: worth another look although no file of ours changes.
+                self.seen = None;
+                self.refuse(error);
+            }
         }
         self.shared.registry.sweep();
     }
@@ -123,11 +128,29 @@ impl Reloader {
     }
 
     fn refuse(&self, error: String) {
+        let mut status = self.shared.config_status.lock().unwrap_or_else(PoisonError::into_inner);
+        if status.error.as_ref() == Some(&error) {
+            return;
+        }
         log::event("config", format_args!("refused, the one before stays in force:\n{error}"));
         metrics::config_refused();
-        let mut status = self.shared.config_status.lock().unwrap_or_else(PoisonError::into_inner);
         status.refused += 1;
         status.error = Some(error);
+    }
+}
+
+/// Why a config was not put in force.
+enum Refusal {
+    /// For what it says: the same text will be refused again.
+    ByText(String),
+    /// For something around it.
+    ByWorld(String),
+}
+
+fn look(sources: &[Source], current: &Snapshot) -> Seen {
+    Seen {
+        texts: sources.iter().map(|source| (source.name.clone(), source.text.clone())).collect(),
+        certificates: pem::stamps(certificate_files(&current.config)),
     }
 }
 
@@ -135,16 +158,16 @@ impl Reloader {
 #[derive(PartialEq)]
 struct Seen {
     texts: Vec<(String, String)>,
-    certificates: Vec<(PathBuf, Option<(SystemTime, u64)>)>,
+    certificates: Vec<Stamp>,
 }
 
 /// The files with certificates and keys that a config names.
-fn certificate_files(config: &Config) -> Vec<PathBuf> {
+fn certificate_files(config: &Config) -> Vec<&Path> {
     let listeners = config.gateways.values().flat_map(|gateway| &gateway.listeners);
     let ours = listeners
         .filter_map(|listener| listener.tls.as_ref())
         .flat_map(|tls| [&tls.cert_file, &tls.key_file]);
     let clusters = config.clusters.values().filter_map(|cluster| cluster.tls.as_ref());
     let theirs = clusters.flat_map(|tls| [&tls.ca_file, &tls.cert_file, &tls.key_file]).flatten();
-    ours.chain(theirs).cloned().collect()
+    ours.chain(theirs).map(PathBuf::as_path).collect()
 }

@@ -1,9 +1,28 @@
 //! PEM files: certificates and keys, with errors that name the file and never show a key.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+/// A file as it stood when it was looked at: whether what was made of it must be made again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    path: PathBuf,
+    /// Time of the last change and size; `None` = it cannot be looked at.
+    state: Option<(SystemTime, u64)>,
+}
+
+/// The present state of some files.
+pub fn stamps<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Vec<Stamp> {
+    let stamp = |path: &Path| {
+        let found = std::fs::metadata(path).ok();
+        let state = found.and_then(|found| Some((found.modified().ok()?, found.len())));
+        Stamp { path: path.to_owned(), state }
+    };
+    paths.into_iter().map(stamp).collect()
+}
 
 /// All certificates of a file, leaf first.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {

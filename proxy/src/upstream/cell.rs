@@ -5,7 +5,8 @@
 //! rule here minds.
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Keeps what is inside off its neighbours' cache lines. 128: x86 fetches lines in pairs, as do Apple's and
 /// some Arm cores.
@@ -90,6 +91,9 @@ impl Share {
 }
 
 /// An exact limit over all workers: taken before use, given back by [`Limit::give`].
+///
+/// Sequentially consistent, because two of them are read against each other: who gives a connection back must see
+/// who waits for one, or the other way round. On x86 a locked instruction is that anyway.
 #[derive(Default, Debug)]
 #[repr(align(128))]
 pub struct Limit(AtomicU32);
@@ -98,9 +102,9 @@ impl Limit {
     /// Takes one unless `max` are taken. Exact both ways: never one too many, never a refusal while one is free.
     /// (Add first and take back if too many would refuse a third caller while a loser's add stands.)
     pub fn try_take(&self, max: u32) -> bool {
-        let mut taken = self.0.load(Relaxed);
+        let mut taken = self.0.load(SeqCst);
         while taken < max {
-            match self.0.compare_exchange_weak(taken, taken + 1, Relaxed, Relaxed) {
+            match self.0.compare_exchange_weak(taken, taken + 1, SeqCst, SeqCst) {
                 Ok(_) => return true,
                 Err(now) => taken = now,
             }
@@ -110,12 +114,12 @@ impl Limit {
 
     /// Gives one back.
     pub fn give(&self) {
-        self.0.fetch_sub(1, Relaxed);
+        self.0.fetch_sub(1, SeqCst);
     }
 
     /// How many are taken.
     pub fn taken(&self) -> u32 {
-        self.0.load(Relaxed)
+        self.0.load(SeqCst)
     }
 }
 

@@ -1,5 +1,6 @@
 //! From an endpoint to something a request can be sent on: pooled, shared or new, within the exact limits.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -31,16 +32,17 @@ pub async fn obtain(
     lane: &Lane,
     endpoint: &Endpoint,
     fresh: bool,
+    phase: &Cell<Phase>,
 ) -> Result<Up, TryError> {
     let pools = &worker.pools;
     match lane.dial.offer {
         Offer::Http1 => {}
-        Offer::Http2 => return shared_stream(worker, lane, endpoint).await,
+        Offer::Http2 => return shared_stream(worker, lane, endpoint, phase).await,
         Offer::Both => {
             let speaks = pools.speaks(lane, endpoint);
             match speaks.get() {
                 Some(Speaks::Http1) => {}
-                Some(Speaks::Http2) | None => return shared_stream(worker, lane, endpoint).await,
+                Some(Speaks::Http2) | None => return shared_stream(worker, lane, endpoint, phase).await,
             }
         }
     }
@@ -48,9 +50,18 @@ pub async fn obtain(
         return Ok(Up::H1(conn));
     }
     match permit(worker, lane, endpoint, fresh).await? {
-        Permitted::New(permit) => open(worker, lane, endpoint, permit).await.map(Up::from),
+        Permitted::New(permit) => open(worker, lane, endpoint, permit, phase).await.map(Up::from),
         Permitted::Pooled(conn) => Ok(Up::H1(conn)),
     }
+}
+
+/// How far [`obtain`] has come: who is to blame if it takes too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// For the right to connect, or for another request that connects.
+    Waiting,
+    /// For the endpoint.
+    Dialling,
 }
 
 /// What waiting for the right to connect can give.
@@ -71,11 +82,17 @@ async fn permit(
     if let Some(permit) = take() {
         return Ok(Permitted::New(permit));
     }
+    if worker.pools.evict_oldest(lane.state.id)
+        && let Some(permit) = take()
+    {
+        return Ok(Permitted::New(permit));
+    }
     let overflow = || TryError::untouched(ErrorKind::Overloaded(LimitKind::Pending));
     let _pending = PendingPermit::take(&lane.state, lane.max_pending).ok_or_else(overflow)?;
     loop {
         // Listening begins before the last look, so that no release can fall between the two.
-        let released = lane.state.released.notified();
+        let mut released = std::pin::pin!(lane.state.released.notified());
+        released.as_mut().enable();
         if let Some(permit) = take() {
             return Ok(Permitted::New(permit));
         }
@@ -85,13 +102,19 @@ async fn permit(
         if worker.pools.evict_oldest(lane.state.id) {
             continue;
         }
+        worker.pools.evict_unused(lane.state.id);
         worker.pools.ask_others(lane.state.id);
         released.await;
     }
 }
 
 /// A stream on a shared HTTP/2 connection; one request opens it, the others wait for that.
-async fn shared_stream(worker: &Rc<Worker>, lane: &Lane, endpoint: &Endpoint) -> Result<Up, TryError> {
+async fn shared_stream(
+    worker: &Rc<Worker>,
+    lane: &Lane,
+    endpoint: &Endpoint,
+    phase: &Cell<Phase>,
+) -> Result<Up, TryError> {
     let pools = &worker.pools;
     let speaks = pools.speaks(lane, endpoint);
     loop {
@@ -103,22 +126,24 @@ async fn shared_stream(worker: &Rc<Worker>, lane: &Lane, endpoint: &Endpoint) ->
                 return Ok(Up::H1(conn));
             }
             return match permit(worker, lane, endpoint, false).await? {
-                Permitted::New(permit) => open(worker, lane, endpoint, permit).await.map(Up::from),
+                Permitted::New(permit) => open(worker, lane, endpoint, permit, phase).await.map(Up::from),
                 Permitted::Pooled(conn) => Ok(Up::H1(conn)),
             };
         }
         let opening = match pools.begin_opening(lane, endpoint) {
             Ok(opening) => opening,
-            Err(opened) => {
-                opened.notified().await;
-                continue;
-            }
+            Err(opened) => match opened.ended().await {
+                // It failed for one, so it failed for all that waited: each trying again would only take turns.
+                Some(error) => return Err(error),
+                None => continue,
+            },
         };
         let permit = match permit(worker, lane, endpoint, true).await? {
             Permitted::New(permit) => permit,
             Permitted::Pooled(conn) => return Ok(Up::H1(conn)),
         };
-        let opened = open(worker, lane, endpoint, permit).await?;
+        let opened =
+            open(worker, lane, endpoint, permit, phase).await.inspect_err(|error| opening.fail(*error))?;
         let up = match opened {
             Opened::H1(conn) => {
                 speaks.set(Some(Speaks::Http1));
@@ -156,7 +181,9 @@ async fn open(
     lane: &Lane,
     endpoint: &Endpoint,
     permit: ConnectionPermit,
+    phase: &Cell<Phase>,
 ) -> Result<Opened, TryError> {
+    phase.set(Phase::Dialling);
     let dial = &*lane.dial;
     let timer = worker.wheel.timer();
     timer.set(Some(worker.now() + dial.connect_timeout));

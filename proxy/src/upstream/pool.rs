@@ -13,6 +13,7 @@ use causeway_proxy_policy::Tick;
 use tokio::sync::Notify;
 
 use crate::http::{h1, h2};
+use crate::request::error::TryError;
 use crate::shared::Shared;
 use crate::snapshot::{Dial, Endpoint, Lane, Snapshot};
 use crate::worker::Mail;
@@ -33,7 +34,7 @@ struct Slot {
     dial: Option<Arc<Dial>>,
     idle: Vec<(Box<h1::ClientConn>, Tick)>,
     shared: Vec<h2::Sender>,
-    opening: Option<Rc<Notify>>,
+    opening: Option<Rc<Underway>>,
     speaks: Rc<Cell<Option<Speaks>>>,
 }
 
@@ -135,12 +136,13 @@ impl Pools {
     }
 
     /// `Ok`: the caller opens a connection that others wait for. `Err`: somebody else does; wait for that.
-    pub fn begin_opening(&self, lane: &Lane, endpoint: &Endpoint) -> Result<Opening<'_>, Rc<Notify>> {
+    pub fn begin_opening(&self, lane: &Lane, endpoint: &Endpoint) -> Result<Opening<'_>, Rc<Underway>> {
         self.with(lane, endpoint, |slot| match &slot.opening {
             Some(opening) => Err(opening.clone()),
             None => {
-                slot.opening = Some(Rc::new(Notify::new()));
-                Ok(Opening { pools: self, id: endpoint.pool.0 as usize })
+                let underway = Rc::new(Underway::default());
+                slot.opening = Some(underway.clone());
+                Ok(Opening { pools: self, id: endpoint.pool.0 as usize, underway })
             }
         })
     }
@@ -157,6 +159,17 @@ impl Pools {
             oldest.map(|(_, slot)| slot.idle.remove(0))
         };
         evicted.is_some()
+    }
+
+    /// Closes a shared connection of a lane that carries no stream. Its permit is free once its task has ended,
+    /// a moment later.
+    pub fn evict_unused(&self, lane: u32) {
+        let mut slots = self.slots.borrow_mut();
+        for slot in slots.iter_mut().filter(|slot| slot.lane == lane) {
+            if let Some(i) = slot.shared.iter().position(|sender| sender.streams() == 0) {
+                return slot.shared.remove(i).close();
+            }
+        }
     }
 
     /// Asks the other workers to close their oldest idle connection to a lane.
@@ -229,18 +242,41 @@ impl Pools {
     }
 }
 
+/// A connection that one request opens and others wait for.
+#[derive(Default)]
+pub struct Underway {
+    ended: Notify,
+    error: Cell<Option<TryError>>,
+}
+
+impl Underway {
+    /// Waits for its end; gives the error if there was one. `None`: look again.
+    pub async fn ended(&self) -> Option<TryError> {
+        self.ended.notified().await;
+        self.error.get()
+    }
+}
+
 /// The right to open a connection that others wait for; they look again when it is dropped.
 pub struct Opening<'a> {
     pools: &'a Pools,
     id: usize,
+    underway: Rc<Underway>,
+}
+
+impl Opening<'_> {
+    /// Tells those that wait that it failed.
+    pub fn fail(&self, error: TryError) {
+        self.underway.error.set(Some(error));
+    }
 }
 
 impl Drop for Opening<'_> {
     fn drop(&mut self) {
-        if let Some(slot) = self.pools.slots.borrow_mut().get_mut(self.id)
-            && let Some(waiting) = slot.opening.take()
-        {
-            waiting.notify_waiters();
+        // The slot may have been emptied by a new snapshot meanwhile: those that wait are told all the same.
+        if let Some(slot) = self.pools.slots.borrow_mut().get_mut(self.id) {
+            slot.opening.take_if(|underway| Rc::ptr_eq(underway, &self.underway));
         }
+        self.underway.ended.notify_waiters();
     }
 }

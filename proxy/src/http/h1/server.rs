@@ -37,6 +37,8 @@ pub struct ServerConn {
     reusable: bool,
     /// A response head was queued.
     responded: bool,
+    /// A response was broken off: nothing may follow that could pass for its end.
+    aborted: bool,
     /// A 100-continue is owed and nothing was sent yet.
     expects: bool,
 }
@@ -53,6 +55,7 @@ impl ServerConn {
             head_request: false,
             reusable: true,
             responded: false,
+            aborted: false,
             expects: false,
         }
     }
@@ -67,6 +70,8 @@ impl ServerConn {
         }
         let within = self.worker.snapshot().port(self.key)?.client.request_header;
         self.timer.set(Some(self.worker.now() + within));
+        // Silent so far: a drain need not wait for it.
+        self.timer.tag(Tag::Idle);
         loop {
             match opening(self.wire.input.data()) {
                 Opening::Http2 => return Some(true),
@@ -78,8 +83,8 @@ impl ServerConn {
                 self.wire.poll_read(cx)
             });
             match self.timer.guard(read).await {
-                Ok(Ok(n)) if n > 0 => {}
-                Ok(_) => return None,
+                Ok(Ok(n)) if n > 0 => self.timer.tag(Tag::None),
+                Ok(_) | Err(Fired::Drain) => return None,
                 Err(_) => {
                     self.worker.counters().ended(ConnectionEnd::HeaderTimeout);
                     return None;
@@ -302,9 +307,15 @@ impl ServerConn {
         self.wire.poll_flush(cx)
     }
 
+    /// Whether collected output waits for the client to read.
+    pub fn has_output(&self) -> bool {
+        self.wire.has_output()
+    }
+
     /// Ends the connection without ending the response. By a reset: where only the close delimits a response, a
     /// regular close would pass for its end.
     pub fn abort(&mut self) {
+        self.aborted = true;
         self.wire.discard_output();
         self.reusable = false;
         // Fails only on a socket that is gone.
@@ -368,7 +379,7 @@ impl ServerConn {
     async fn end(&mut self) -> bool {
         // A client that was not told to go on may or may not send its body: only a new connection is clear.
         let unsure = self.expects && !self.wire.body_ended();
-        if !self.responded || !self.wire.body_written() {
+        if self.aborted || !self.responded || !self.wire.body_written() {
             return false;
         }
         if !self.reusable || unsure || (!self.wire.body_ended() && !self.drain_body().await) {

@@ -17,9 +17,12 @@ use crate::http::stream::Stream;
 use crate::timer::Wheel;
 use crate::upstream::permit::ConnectionPermit;
 
-/// See the server side: the same windows towards an upstream.
+/// What an upstream may send of one response before the client has read it.
 const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// Streams put on one connection. Their windows together are the connection's, so that clients who do not read
+/// cannot hold up the responses of others.
+const STREAMS: u32 = 64;
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS;
 const SEND_BUFFER: usize = 64 * 1024;
 /// Response heads above this are refused.
 const HEAD_BYTES: u32 = 64 * 1024;
@@ -72,7 +75,7 @@ impl Sender {
 
     /// Whether the upstream allows another stream now.
     pub fn has_room(&self) -> bool {
-        self.streams.get() < self.send.current_max_send_streams()
+        self.streams.get() < self.send.current_max_send_streams().min(STREAMS as usize)
     }
 
     /// Streams under way.
@@ -94,6 +97,7 @@ impl Sender {
             sending: Sending::none(),
             body: Receiving::none(),
             refused: None,
+            sent: false,
         }
     }
 
@@ -111,6 +115,7 @@ pub struct ClientStream {
     body: Receiving,
     /// Why the head could not be sent; told when the answer is asked for.
     refused: Option<HeadError>,
+    sent: bool,
 }
 
 impl Drop for ClientStream {
@@ -133,15 +138,26 @@ impl ClientStream {
             Framing::Length(n) => Some(n),
             _ => None,
         };
-        let ended = head.framing.is_empty() && head.upgrade.is_none();
+        // An upgrade is HTTP/1.1's; towards HTTP/2 the request goes without it (RFC 9113 section 8.2.2).
+        let ended = head.framing.is_empty();
         match self.sender.send.send_request(request, ended) {
             Ok((response, stream)) => {
+                self.sent = true;
                 self.response = Some(response);
                 self.sending = Sending::new(stream, length, ended);
             }
-            Err(e) => self.refused = Some(head_error(&e)),
+            Err(e) => {
+                // A GOAWAY, or worse: no request must find this connection in the pool again.
+                self.sender.closed.set(true);
+                self.refused = Some(head_error(&e));
+            }
         }
         Ok(())
+    }
+
+    /// Whether the connection took no stream: nothing was sent, and it says nothing about the endpoint.
+    pub fn took_nothing(&self) -> bool {
+        self.refused.is_some() && !self.sent
     }
 
     fn convert(&self, head: &RequestHead, options: Request<'_>) -> Option<HttpRequest<()>> {
@@ -157,12 +173,10 @@ impl ClientStream {
             fields::append(&mut map, b"te", b"trailers");
         }
         *request.method_mut() = Method::from_bytes(head.method_name()).ok()?;
-        if let Some(protocol) = head.upgrade() {
-            *request.method_mut() = Method::CONNECT;
-            let protocol = std::str::from_utf8(protocol).ok()?;
-            request.extensions_mut().insert(h2::ext::Protocol::from(protocol));
-        }
         let path = options.path.unwrap_or_else(|| head.path_and_query());
+        let path = http::uri::PathAndQuery::try_from(path)
+            .or_else(|_| http::uri::PathAndQuery::try_from(&*encoded(path)))
+            .ok()?;
         let uri = Uri::builder()
             .scheme(if self.sender.tls { "https" } else { "http" })
             .authority(options.host.unwrap_or_else(|| head.host()))
@@ -196,6 +210,7 @@ impl ClientStream {
         kind: RequestKind,
         head: &mut ResponseHead,
     ) -> Poll<Result<(), HeadError>> {
+        let kind = RequestKind { upgrade: false, ..kind };
         if let Some(refused) = self.refused {
             return Poll::Ready(Err(refused));
         }
@@ -256,6 +271,21 @@ fn fill(
         head.finish_h2(kind, ended).map_err(|e| e.reason())?;
     }
     Ok(())
+}
+
+/// Octets that HTTP/1.1's parsers let pass and `http::Uri` does not, percent-encoded.
+fn encoded(path: &[u8]) -> Vec<u8> {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let mut out = Vec::with_capacity(path.len() + 16);
+    for &c in path {
+        if matches!(c, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}') || !c.is_ascii_graphic()
+        {
+            out.extend_from_slice(&[b'%', HEX[usize::from(c >> 4)], HEX[usize::from(c & 15)]]);
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// REFUSED_STREAM and a GOAWAY below the stream mean: not processed (RFC 9113 section 8.7).

@@ -1,7 +1,6 @@
 //! The client's side of HTTP/2: one task a connection, one a stream.
 
 use std::cell::Cell;
-use std::future::Future;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -23,12 +22,13 @@ use crate::telemetry::counters::ConnectionEnd;
 use crate::timer::{Fired, Tag, Timer};
 use crate::worker::Worker;
 
-/// What a stream may have in flight towards us before we read it. RFC 9113 section 6.9.2 starts at 64 KiB,
-/// which stalls one upload at 64 KiB a round trip.
-const STREAM_WINDOW: u32 = 256 * 1024;
+/// What a stream may have in flight towards us before we read it: RFC 9113's own start (section 6.9.2), as HAProxy
+/// and nginx have it. A connection gets as much for each of its streams: with less, streams that nobody reads would
+/// hold up the others. Together, 100 streams of 64 KiB, it bounds what one client can make us hold.
+const STREAM_WINDOW: u32 = 64 * 1024;
 
-/// The same for a whole connection: the bound on what one client can make us hold.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// RFC 9113 section 6.9.1.
+const MAX_WINDOW: u32 = (1 << 31) - 1;
 
 /// Response bytes that `h2` may hold for one stream.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -49,15 +49,15 @@ pub async fn serve(worker: Rc<Worker>, key: PortKey, (wire, timer): (Wire, Rc<Ti
         .max_concurrent_streams(limits.http2_streams)
         .max_header_list_size(u32::try_from(limits.head.head_bytes).unwrap_or(u32::MAX))
         .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buffer_size(SEND_BUFFER)
-        .enable_connect_protocol();
+        .initial_connection_window_size(STREAM_WINDOW.saturating_mul(limits.http2_streams).min(MAX_WINDOW))
+        .max_send_buffer_size(SEND_BUFFER);
     timer.set(Some(worker.now() + limits.request_header));
     let mut connection = match timer.guard(builder.handshake::<_, Bytes>(io)).await {
         Ok(Ok(connection)) => connection,
         _ => return worker.counters().ended(ConnectionEnd::Http2Failed),
     };
 
+    let max_fields = limits.head.head_count;
     let active = Rc::new(Cell::new(0usize));
     let mut served = 0u64;
     timer.tag(Tag::Http2);
@@ -95,7 +95,7 @@ pub async fn serve(worker: Rc<Worker>, key: PortKey, (wire, timer): (Wire, Rc<Ti
         let open = Open(active.clone());
         let (worker, client) = (worker.clone(), client.clone());
         tokio::task::spawn_local(async move {
-            serve_stream(&worker, &client, request, respond).await;
+            serve_stream(&worker, &client, request, respond, max_fields).await;
             drop(open);
         });
     }
@@ -110,15 +110,28 @@ impl Drop for Open {
     }
 }
 
-fn serve_stream<'a>(
-    worker: &'a Rc<Worker>,
-    client: &'a Client,
+async fn serve_stream(
+    worker: &Rc<Worker>,
+    client: &Client,
     request: http::Request<h2::RecvStream>,
-    respond: SendResponse<Bytes>,
-) -> impl Future<Output = ()> + 'a {
-    let (parts, body) = request.into_parts();
+    mut respond: SendResponse<Bytes>,
+    max_fields: usize,
+) {
     let mut head = worker.take_request_head();
-    let converted = convert(&parts, body.is_end_stream(), &mut head);
+    // The parts are dropped here: a request under way must not hold its head twice.
+    let (converted, body) = {
+        let (parts, body) = request.into_parts();
+        if parts.headers.len() > max_fields {
+            worker.counters().bad_requests.add(1);
+            worker.give_request_head(head);
+            if let Some(response) = response(431, HeaderMap::new()) {
+                // A stream that is over needs no answer.
+                let _ = respond.send_response(response, true);
+            }
+            return;
+        }
+        (convert(&parts, body.is_end_stream(), &mut head), body)
+    };
     let mut stream = ServerStream {
         timer: Rc::new(worker.wheel.timer()),
         body: Receiving::new(body),
@@ -127,21 +140,17 @@ fn serve_stream<'a>(
         head_request: head.method == Method::Head,
         responded: false,
     };
-    async move {
-        match converted {
-            Ok(()) => request::handle(worker, client, Down::H2(&mut stream), &mut head).await,
-            Err(_) => {
-                worker.counters().bad_requests.add(1);
-                // RFC 9113 section 8.1.1: a malformed request is a stream error.
-                stream.respond.send_reset(Reason::PROTOCOL_ERROR);
-            }
-        }
-        worker.give_request_head(head);
-        if stream.responded && !stream.body.ended() {
-            // RFC 9113 section 8.1: the client may stop sending, its request was answered without the rest.
-            stream.sending.reset(Reason::NO_ERROR);
+    match converted {
+        Ok(()) => request::handle(worker, client, Down::H2(&mut stream), &mut head).await,
+        Err(_) => {
+            worker.counters().bad_requests.add(1);
+            // RFC 9113 section 8.1.1: a malformed request is a stream error.
+            stream.respond.send_reset(Reason::PROTOCOL_ERROR);
         }
     }
+    worker.give_request_head(head);
+    // Dropping what is left of an unread request ends it with NO_ERROR behind the answer (RFC 9113 section 8.1). A
+    // reset by hand would overtake the answer.
 }
 
 fn convert(
@@ -255,6 +264,11 @@ impl ServerStream {
     /// `h2` sends by itself.
     pub fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+
+    /// What `h2` holds is not seen from here; it takes no more than the client's window.
+    pub fn has_output(&self) -> bool {
+        false
     }
 
     /// Breaks the stream off.

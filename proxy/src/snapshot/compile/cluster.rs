@@ -1,6 +1,7 @@
 //! One `Cluster`: where its endpoints are, and how to speak to them.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 
 use causeway_config::{Cluster, EndpointAddr, Host, Protocol};
 use causeway_proxy_policy::endpoints::{EndpointAlgorithm, EndpointParams, EndpointSet};
@@ -8,6 +9,7 @@ use rustls_pki_types::ServerName;
 
 use crate::snapshot::{Dial, Snapshot, Target, UpstreamTls};
 use crate::tls::client::{self, Offer};
+use crate::tls::pem;
 use crate::upstream::registry::Registry;
 
 /// Compiles one cluster.
@@ -22,10 +24,18 @@ pub fn compile(
         (Protocol::Http2, _) => Offer::Http2,
         (Protocol::Auto, Some(_)) => Offer::Both,
     };
+    let before = previous.and_then(|p| p.clusters.iter().find(|dial| *dial.name == *cluster.name));
     let tls = cluster.tls.as_ref().map(|tls| -> Result<UpstreamTls, String> {
+        let files = [&tls.ca_file, &tls.cert_file, &tls.key_file];
+        let made_from = (tls.clone(), pem::stamps(files.into_iter().flatten().map(PathBuf::as_path)));
+        let kept = before.filter(|dial| dial.offer == offer).and_then(|dial| dial.tls.as_ref());
+        let config = match kept.filter(|kept| kept.made_from == made_from) {
+            Some(kept) => kept.config.clone(),
+            None => client::config(tls, offer)?,
+        };
         let server_name = tls.server_name.clone().map(ServerName::try_from).transpose();
         let server_name = server_name.map_err(|_| "tls.serverName: not a DNS name or address".to_owned())?;
-        Ok(UpstreamTls { config: client::config(tls, offer)?, server_name })
+        Ok(UpstreamTls { config, made_from, server_name })
     });
     let tls = tls.transpose()?;
 
@@ -44,7 +54,6 @@ pub fn compile(
         targets.push(Target { state, socket, name });
         params.push(EndpointParams { address, weight: endpoint.weight });
     }
-    let before = previous.and_then(|p| p.clusters.iter().find(|dial| *dial.name == *cluster.name));
     Ok(Dial {
         name: cluster.name.as_str().into(),
         offer,

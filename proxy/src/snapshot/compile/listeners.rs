@@ -5,22 +5,27 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use causeway_config::{
-    ClientTrafficPolicy, Config, Gateway, GrpcRoute, HeaderMatch, HttpRoute, ListenerProtocol, ParentRef,
-    PathMatch, RouteTimeouts, StringMatch,
+    ClientTrafficPolicy, Config, Gateway, GrpcRoute, HeaderMatch, HttpRoute, ListenerProtocol, ListenerTls,
+    ParentRef, PathMatch, RouteTimeouts, StringMatch,
 };
 use causeway_proxy_policy::hash::cluster_node;
 use causeway_proxy_policy::route_table::{MatchSpec, PathSpec, RouteTable, RuleSpec, TextMatch};
 
 use crate::request::filters::Filters;
-use crate::snapshot::{Backend, ClientLimits, Listener, Port, PortKey, Rule, Service};
+use crate::snapshot::{Backend, ClientLimits, Listener, Port, PortKey, Rule, Service, Snapshot};
+use crate::tls::pem;
 use crate::tls::server::{self, Certificates};
 
 type Services<'a> = BTreeMap<&'a str, Arc<Service>>;
 
 /// All ports of all gateways.
-pub fn compile(config: &Config, services: &Services<'_>) -> Result<Vec<Port>, String> {
+pub fn compile(
+    config: &Config,
+    services: &Services<'_>,
+    previous: Option<&Snapshot>,
+) -> Result<Vec<Port>, String> {
     let mut ports: Vec<Port> = Vec::new();
-    let mut certificates: BTreeMap<SocketAddr, Certificates> = BTreeMap::new();
+    let mut certificates: BTreeMap<SocketAddr, Vec<(Option<String>, &ListenerTls)>> = BTreeMap::new();
     for gateway in config.gateways.values() {
         for listener in &gateway.listeners {
             let compiled = self::listener(config, gateway, listener, services)?;
@@ -31,22 +36,35 @@ pub fn compile(config: &Config, services: &Services<'_>) -> Result<Vec<Port>, St
                     let tls =
                         tls.ok_or_else(|| format!("Gateway {}: {} has no tls", gateway.name, listener.name))?;
                     let hostname = listener.hostname.as_ref().map(ToString::to_string);
-                    let held = certificates.entry(addr).or_default();
-                    held.add(hostname.as_deref(), &tls.cert_file, &tls.key_file)
-                        .map_err(|e| format!("Gateway {}, listener {}: {e}", gateway.name, listener.name))?;
+                    certificates.entry(addr).or_default().push((hostname, tls));
                 }
                 let key = PortKey(addr);
                 let client = Arc::new(limits(config.listener_policy(&gateway.name, &listener.name))?);
                 match ports.iter_mut().find(|port| port.key == key) {
+                    // They act before a request has named its host, and so before it has a listener.
+                    Some(port) if port.client != client => {
+                        return Err(format!(
+                            "Gateway {}: the listeners on port {} have different ClientTrafficPolicies: \
+                             give them the same one",
+                            gateway.name, listener.port
+                        ));
+                    }
                     Some(port) => port.listeners.push(compiled.clone()),
-                    None => ports.push(Port { key, tls: None, client, listeners: vec![compiled.clone()] }),
+                    None => ports.push(Port {
+                        key,
+                        tls: None,
+                        tls_made_from: Vec::new(),
+                        client,
+                        listeners: vec![compiled.clone()],
+                    }),
                 }
             }
         }
     }
     for port in &mut ports {
-        if let Some(held) = certificates.remove(&port.key.0) {
-            port.tls = Some(server::config(held)?);
+        if let Some(named) = certificates.remove(&port.key.0) {
+            let before = previous.and_then(|previous| previous.port(port.key));
+            tls(port, &named, before)?;
         }
         // Exact names first, then wildcards by length, then the listener for every host.
         port.listeners.sort_by_key(|listener| {
@@ -57,6 +75,29 @@ pub fn compile(config: &Config, services: &Services<'_>) -> Result<Vec<Port>, St
         });
     }
     Ok(ports)
+}
+
+/// The certificates of a port: those of before while their files stand.
+fn tls(
+    port: &mut Port,
+    named: &[(Option<String>, &ListenerTls)],
+    before: Option<&Port>,
+) -> Result<(), String> {
+    let made_from = |(hostname, tls): &(Option<String>, &ListenerTls)| {
+        (hostname.clone(), pem::stamps([tls.cert_file.as_path(), tls.key_file.as_path()]))
+    };
+    port.tls_made_from = named.iter().map(made_from).collect();
+    port.tls = before.filter(|before| before.tls_made_from == port.tls_made_from).and_then(|b| b.tls.clone());
+    if port.tls.is_none() {
+        let mut certificates = Certificates::default();
+        for (hostname, tls) in named {
+            certificates
+                .add(hostname.as_deref(), &tls.cert_file, &tls.key_file)
+                .map_err(|e| format!("Gateway listener on {}: {e}", port.key))?;
+        }
+        port.tls = Some(server::config(certificates)?);
+    }
+    Ok(())
 }
 
 fn listener(
