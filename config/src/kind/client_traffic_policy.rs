@@ -165,7 +165,10 @@ impl ClientTrafficPolicy {
             let mut fields = at.fields()?;
             Some(fields.or("trustedHops", 0, |at| at.u32(0..=100)))
         });
-        let proxy_protocol = spec.or("proxyProtocol", false, |at| at.boolean());
+        let proxy_protocol = spec.or("proxyProtocol", false, |at| match at.boolean()? {
+            true => at.refuse("the PROXY protocol is not spoken yet", "remove it, or write false"),
+            false => Some(false),
+        });
         too_early(&spec, &["clientIP", "proxyProtocol"]);
         Some(ClientTrafficPolicy {
             name: name.to_owned(),

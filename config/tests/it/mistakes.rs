@@ -207,6 +207,11 @@ fn failover() {
             ("needs a condition", "p99 > 500ms"),
         ),
         ("{from: a, to: [b], triggerOn: [§{type: highLatency}]}", ("`threshold` is missing", "p99 > 500ms")),
+        (
+            "{from: a, to: [b], triggerOn: [highLatency (p99 > 1ms), highLatency (p99 > 2ms), \
+             highLatency (p99 > 3ms), highLatency (p99 > 4ms), §highLatency (p99 > 5ms)]}",
+            ("more than 4 latencies", "one of those above"),
+        ),
         ("{from: a, to: [b], triggerOn: [{type: highLatency, threshold: §5%}]}", ("cannot be used", "500ms")),
         (
             "{from: a, to: [b], triggerOn: [{type: highErrorRate, quantile: §0.9, threshold: 5%}]}",
@@ -538,6 +543,7 @@ fn client_traffic_policies() {
         ("limits: {§headerByte: 64Ki}", ("unknown field", "did you mean `headerBytes`?")),
         ("clientIP: {trustedHops: §-1}", ("not a whole number", "")),
         ("proxyProtocol: §v2", ("neither true nor false", "")),
+        ("proxyProtocol: §true", ("not spoken yet", "write false")),
     ] {
         errors(&with(field), &[expected]);
     }

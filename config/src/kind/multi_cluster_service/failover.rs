@@ -22,6 +22,9 @@ pub struct FailoverRule {
     pub trigger_on: Vec<Trigger>,
 }
 
+/// Latencies that one service's triggers may compare with: the proxy counts each request against each of them.
+const MAX_LATENCIES: usize = 4;
+
 /// `failover` as read.
 #[derive(Default)]
 pub(super) struct Failover {
@@ -36,6 +39,7 @@ impl Failover {
         let known: HashSet<&str> = clusters.iter().map(|cluster| &*cluster.name).collect();
         let mut sources = HashSet::new();
         let mut latencies = Vec::new();
+        let mut distinct = HashSet::new();
         let rules = at.list(|at| {
             let mut fields = at.fields()?;
             let from = fields.need("from", "name the cluster that fails", |at| {
@@ -58,6 +62,12 @@ impl Failover {
                 at.list(|at| {
                     let trigger = Trigger::read(at)?;
                     if let TriggerKind::HighLatency { threshold, .. } = trigger.kind {
+                        if distinct.insert(threshold) && distinct.len() > MAX_LATENCIES {
+                            at.error(
+                                format!("the service's triggers name more than {MAX_LATENCIES} latencies"),
+                                "use one of those above again: a request is counted against each of them",
+                            );
+                        }
                         latencies.push((threshold, at.place()));
                     }
                     Some(trigger)
