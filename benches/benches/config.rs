@@ -3,17 +3,20 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use causeway_benches::fixture::{self, LARGE, SMALL, Shape};
 use causeway_config::{Config, Source, Strictness};
+use causeway_proxy::request::{key, match_route};
 use causeway_proxy::snapshot::Snapshot;
 use causeway_proxy::snapshot::cell::SnapshotCell;
 use causeway_proxy::snapshot::compile::compile;
+use causeway_proxy::upstream::permit::RequestPermit;
 use causeway_proxy::upstream::registry::Registry;
 use causeway_proxy::upstream::view::ServiceView;
-use causeway_proxy_policy::{KeyHash, Tick};
+use causeway_proxy_http1::{Limits, RequestHead, parse_request};
+use causeway_proxy_policy::Tick;
 use divan::{AllocProfiler, Bencher};
 
 /// The proxy's allocator, with counts.
@@ -75,8 +78,11 @@ fn compile_again(bencher: Bencher, shape: Named) {
         .bench_local_values(|config| compile(config, &registry, Some(&previous)));
 }
 
+/// Runs a sample of what takes nanoseconds: see `policy`.
+const SAMPLE: u32 = 1_000;
+
 /// The moment of a reload that everything else prepares: the pointer is exchanged, then read as a worker does.
-#[divan::bench(args = SHAPES)]
+#[divan::bench(args = SHAPES, sample_size = SAMPLE)]
 fn swap(bencher: Bencher, shape: Named) {
     let registry = Registry::new(1);
     let (one, other) = (snapshot(shape, &registry), snapshot(shape, &registry));
@@ -89,20 +95,45 @@ fn swap(bencher: Bencher, shape: Named) {
     });
 }
 
-/// A first try on a compiled snapshot: what `policy` measures over plain arrays, here over the live state that
-/// workers share. Users in turn, as many as there are endpoints in the large configuration.
-#[divan::bench(args = SHAPES)]
-fn first_try(bencher: Bencher, shape: Named) {
+/// Sizes of a decision: those of `scale`, and three clusters of two and of 5,000 endpoints.
+const DECISIONS: [Named; 4] = [
+    SHAPES[0],
+    Named(Shape { endpoints: 6, ..SMALL }),
+    SHAPES[1],
+    Named(Shape { endpoints: 15_000, ..LARGE }),
+];
+
+/// All that is decided about a request with a parsed head, over the live state that workers share: listener, route,
+/// key, service, home, admission, endpoint, and a permit of the exact limits, taken and given back. Users in turn, as
+/// many as there are endpoints in the large configuration.
+#[divan::bench(args = DECISIONS, sample_size = SAMPLE)]
+fn whole_decision(bencher: Bencher, shape: Named) {
     let registry = Registry::new(1);
     let snapshot = snapshot(shape, &registry);
-    let service = &snapshot.services[0];
-    let users: Vec<String> = (0..LARGE.endpoints).map(fixture::user).collect();
+    let port = &snapshot.ports[0];
+    let heads: Vec<RequestHead> = (0..LARGE.endpoints).map(head).collect();
+    let now = Tick::from_secs(1);
     let turn = Cell::new(0);
-    bencher.bench_local(|| {
-        turn.set((turn.get() + 1) % users.len());
-        let key = KeyHash::of(&[users[turn.get()].as_bytes()]);
-        let view = ServiceView::new(service, 0);
-        let mut route = service.plan.route(Some(key), 0);
-        service.plan.next(&mut route, &view, Tick::from_secs(1), 0)
-    });
+    let decide = || {
+        turn.set((turn.get() + 1) % heads.len());
+        let head = &heads[turn.get()];
+        let rule = match_route::find(port, head)?;
+        let key = key::of(match_route::hash_on(rule), head, IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        let service = match_route::service(rule, key.hash, 0)?;
+        let mut route = service.plan.route(key.hash, 0);
+        let target = service.plan.next(&mut route, &ServiceView::new(service, 0), now, 0)?;
+        let lane = &service.lanes[usize::from(target.cluster)];
+        let endpoint = &lane.endpoints[target.endpoint as usize];
+        RequestPermit::take(&lane.state, &endpoint.state, 0, lane.max_requests).map(drop)
+    };
+    assert!(decide().is_some(), "nothing refuses the fixture's request");
+    bencher.bench_local(decide);
+}
+
+/// A user's request, parsed.
+fn head(user: usize) -> RequestHead {
+    let mut head = RequestHead::default();
+    let parsed = parse_request(&fixture::request(user), &Limits::default(), &mut 0, &mut head);
+    assert!(parsed.is_ok_and(|read| read.is_some()), "the fixture's request is whole");
+    head
 }

@@ -28,6 +28,10 @@ fn main() {
 
 const USERS: usize = 16_384;
 
+/// Runs a sample: enough that the clock's 20 ns do not show, and that a hundred samples see every user several times.
+/// Left to itself divan settles on one run where the first few happen to be slow.
+const SAMPLE: u32 = 1_000;
+
 /// Clusters of every service here, weighted as in the example configuration.
 const WEIGHTS: [u32; 3] = [50, 30, 20];
 
@@ -129,7 +133,7 @@ impl Users {
 const NOW: Tick = Tick::from_secs(100);
 
 /// The first try of a user's request: key hash, home, admission, endpoint.
-#[divan::bench(args = SIZES)]
+#[divan::bench(args = SIZES, sample_size = SAMPLE)]
 fn first_try(bencher: Bencher, size: Size) {
     let (world, users) = (World::new(size), Users::new());
     bencher.bench_local(|| {
@@ -140,7 +144,7 @@ fn first_try(bencher: Bencher, size: Size) {
 }
 
 /// The same for a request without a key: home by weight, then the better of two endpoints.
-#[divan::bench(args = SIZES)]
+#[divan::bench(args = SIZES, sample_size = SAMPLE)]
 fn first_try_without_a_key(bencher: Bencher, size: Size) {
     let world = World::new(size);
     let mut roll = 0u64;
@@ -153,7 +157,7 @@ fn first_try_without_a_key(bencher: Bencher, size: Size) {
 
 /// The first try while every cluster keeps but half of its users and takes no others': the longest way to a first
 /// endpoint, with the failover order.
-#[divan::bench(args = SIZES)]
+#[divan::bench(args = SIZES, sample_size = SAMPLE)]
 fn first_try_in_an_outage(bencher: Bencher, size: Size) {
     let (mut world, users) = (World::new(size), Users::new());
     world.admission = [0.5; WEIGHTS.len()];
@@ -165,7 +169,7 @@ fn first_try_in_an_outage(bencher: Bencher, size: Size) {
 }
 
 /// The second try, after a reset: the sibling that a user's request is retried at.
-#[divan::bench(args = SIZES)]
+#[divan::bench(args = SIZES, sample_size = SAMPLE)]
 fn second_try(bencher: Bencher, size: Size) {
     let (world, users) = (World::new(size), Users::new());
     bencher
@@ -208,7 +212,7 @@ impl RequestView for Request {
 }
 
 /// From hostname and path to a rule: one route, or the middle one of 500.
-#[divan::bench(args = [1, 500])]
+#[divan::bench(args = [1, 500], sample_size = SAMPLE)]
 fn find_route(bencher: Bencher, routes: usize) {
     let first = fixture::ROUTE - routes / 2;
     let rule = |i: usize| {
@@ -231,7 +235,7 @@ fn find_route(bencher: Bencher, routes: usize) {
 }
 
 /// What every request costs the retry budget: one count.
-#[divan::bench]
+#[divan::bench(sample_size = SAMPLE)]
 fn retry_budget_count(bencher: Bencher) {
     let budget = RetryBudget::default();
     let mut ring = [0u64; SLICES];
@@ -244,7 +248,7 @@ fn retry_budget_count(bencher: Bencher) {
 
 /// What a retry costs it: the sums over the rings of so many workers, for a service of three clusters (a ring for
 /// each home's requests and for each pair's retries).
-#[divan::bench(args = [1, 8, 64])]
+#[divan::bench(args = [1, 8, 64], sample_size = SAMPLE)]
 fn retry_budget_sum(bencher: Bencher, workers: usize) {
     let budget = RetryBudget::default();
     let slice = budget.slice(NOW);

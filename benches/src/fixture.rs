@@ -82,6 +82,10 @@ impl Shape {
         if self.maglev {
             writeln!(out, "      endpointAlgorithm: maglev")?;
         }
+        writeln!(out, "    connectionPool: {{tcp: {{maxConnections: 10000}}}}")?;
+        // Above the number of endpoints: with the default of 1,000 a cluster of 1,667 endpoints, all in use, would
+        // close a connection for each that it opens, and that would be measured.
+        writeln!(out, "  resilience: {{circuitBreaker: {{maxConnections: 10000}}}}")?;
         head(out, "ProxyConfig", "proxy")?;
         // Outside of the watched folder; 1 % as in production.
         writeln!(out, "  workers: 1\n  accessLog: {{path: ../access.log, format: json, sample: 0.01}}")

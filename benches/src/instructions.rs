@@ -16,8 +16,11 @@ use std::time::Duration;
 use crate::subject::{Program, Running, Site};
 use crate::traffic::{self, Clients, Plan};
 
-/// Requests of the shorter and of the longer run, at least: enough to have opened every connection in either.
-pub const REQUESTS: [u64; 2] = [4_096, 16_384];
+/// Requests of the shorter run, at least.
+const FEW: u64 = 4_096;
+
+/// Requests that the longer run has more.
+const MORE: u64 = 12_288;
 
 /// No run takes longer than this unless something hangs.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -43,12 +46,19 @@ pub struct PerRequest {
     pub all: f64,
 }
 
+/// Requests of the shorter and of the longer run, at least. The shorter has served each user, so that every connection
+/// is open by its end, and opening them cancels out.
+pub fn requests(users: usize) -> [u64; 2] {
+    let few = FEW.max(users as u64);
+    [few, few + MORE]
+}
+
 /// Counts for `site`, by `plan` (whose address is the site's).
 ///
 /// # Errors
 /// The proxy, a request or valgrind fails.
 pub async fn per_request(program: &Program, site: &Site, plan: Plan) -> Result<PerRequest, String> {
-    let [few, many] = [REQUESTS[0], REQUESTS[1]].map(|n| n.div_ceil(plan.connections.max(1) as u64));
+    let [few, many] = requests(plan.users).map(|n| n.div_ceil(plan.connections.max(1) as u64));
     let (few, from) = run(program, site, plan, few).await?;
     let (many, to) = run(program, site, plan, many).await?;
     difference((few, from), (many, to)).ok_or_else(|| "the longer run took fewer instructions".to_owned())

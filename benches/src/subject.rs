@@ -182,6 +182,15 @@ impl Running {
             .ok_or_else(|| "there is no VmRSS in /proc/PID/status".to_owned())
     }
 
+    /// Open descriptors: connections of clients and to endpoints, and a dozen others.
+    ///
+    /// # Errors
+    /// It does not run any more.
+    pub fn descriptors(&self) -> Result<usize, String> {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child.id())).map_err(|e| e.to_string())?;
+        Ok(open.count())
+    }
+
     /// SIGTERM, and its end.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ const GOAL: f64 = 1.20;
 /// What the large configuration may take to load.
 const LOAD_GOAL: Duration = Duration::from_secs(1);
 
-/// Before each measurement: opens the connections and fills the caches.
+/// Before each measurement, at least, and until each user has been served: opens the connections, fills the caches.
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// How often a configuration is loaded for its median.
@@ -136,6 +136,7 @@ struct Sample {
     cpu: CpuTime,
     rate: f64,
     resident_kib: u64,
+    descriptors: usize,
     started_in: Duration,
 }
 
@@ -193,12 +194,13 @@ fn summary(shape: Shape, samples: &[Sample]) {
         ratio::median(&samples.iter().map(what).collect::<Vec<_>>()).unwrap_or_default()
     };
     println!(
-        "medians      {}: {:.2} us a request ({:.2} user), {:.0} ms from start to the first answer, {:.1} MiB",
+        "medians      {}: {:.2} us a request ({:.2} user), {:.0} ms from start to the first answer, {:.1} MiB, {} descriptors",
         shape.name(),
         median(|sample| sample.cpu.total()),
         median(|sample| sample.cpu.user),
         median(|sample| sample.started_in.as_secs_f64() * 1e3),
         median(|sample| sample.resident_kib as f64) / 1024.0,
+        median(|sample| sample.descriptors as f64),
     );
 }
 
@@ -234,6 +236,9 @@ async fn measure(
     let proxy = Running::start(program, &site, cpus, &[]).await?;
     let mut clients = Clients::start(plan(flags, site.listen), u64::MAX);
     clients.work(WARM_UP).await?;
+    while clients.answered() < flags.users as u64 {
+        clients.work(WARM_UP).await?;
+    }
     let (began, cpu, answered) = (Instant::now(), proxy.cpu()?, clients.answered());
     clients.work(length).await?;
     let (took, cpu_after, answered_after) = (began.elapsed(), proxy.cpu()?, clients.answered());
@@ -241,7 +246,7 @@ async fn measure(
     if requests == 0 {
         return Err(format!("no request was answered in {length:?}:\n{}", proxy.said()));
     }
-    let resident_kib = proxy.resident_kib()?;
+    let (resident_kib, descriptors) = (proxy.resident_kib()?, proxy.descriptors()?);
     let started_in = proxy.started_in;
     drop(clients);
     proxy.terminate().await?;
@@ -249,6 +254,7 @@ async fn measure(
         cpu: cpu_after.each_since(cpu, requests),
         rate: requests as f64 / took.as_secs_f64(),
         resident_kib,
+        descriptors,
         started_in,
     })
 }
@@ -263,7 +269,7 @@ async fn count_instructions(flags: &Flags, program: &Program) -> Result<(), Stri
             "--instructions needs valgrind\n  install it, or measure CPU time without the flag".to_owned()
         );
     }
-    let [few, many] = instructions::REQUESTS;
+    let [few, many] = instructions::requests(flags.users);
     println!("\nuser instructions a request: (I({many}) - I({few})) / {}", many - few);
     let origin = traffic::origin().await?;
     let mut found: Vec<PerRequest> = Vec::new();
