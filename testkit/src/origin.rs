@@ -54,6 +54,11 @@ impl Origin {
         &self.options.endpoint
     }
 
+    /// What it signs answers with, as `x-cluster`.
+    pub fn cluster_name(&self) -> &str {
+        &self.options.cluster
+    }
+
     /// Makes it misbehave from now on.
     ///
     /// # Panics

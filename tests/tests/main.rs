@@ -5,7 +5,17 @@
 //! the policy crate in virtual time.
 #![forbid(unsafe_code)]
 
+mod admin;
+mod agreement;
 mod bodies;
+mod drain;
+mod endpoint;
+mod failover;
+mod format_files;
 mod hygiene;
+mod limits;
 mod protocols;
+mod reload;
+mod retries;
+mod slow_and_errors;
 mod sticky;
