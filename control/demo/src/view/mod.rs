@@ -99,8 +99,12 @@ fn draw_head(frame: &mut Frame, area: Rect, picture: &Picture) {
         picture.rate,
         clock(picture.elapsed)
     );
-    frame.render_widget(left, area);
-    frame.render_widget(Line::from(right).right_aligned().fg(FAINT), area);
+    // Each its own place: a line paints all of the area that it is given.
+    let [left_area, right_area] =
+        Layout::horizontal([Constraint::Fill(1), Constraint::Length(right.chars().count() as u16)])
+            .areas(area);
+    frame.render_widget(left, left_area);
+    frame.render_widget(Line::from(right).fg(FAINT), right_area);
 }
 
 fn draw_totals(frame: &mut Frame, area: Rect, picture: &Picture) {
@@ -118,13 +122,16 @@ fn draw_totals(frame: &mut Frame, area: Rect, picture: &Picture) {
     figure("errors", format!("{rate:.2} %"), alarm(second.errors > 0, BAD));
     let away = format!("{} ({:.0} %)", picture.away, percent_of(picture.away.into(), picture.users as u64));
     figure("away", away, alarm(picture.away > 0, WARN));
-    let total = format!("{} of {}", grouped(picture.errors), grouped(picture.requests));
+    let mut total = grouped(picture.errors);
+    if area.width >= WIDE {
+        total.push_str(&format!(" of {}", grouped(picture.requests)));
+    }
     figure("failed", total, alarm(picture.errors > 0, BAD));
     frame.render_widget(Line::from(spans), area);
 }
 
 fn draw_table(frame: &mut Frame, area: Rect, picture: &Picture, choice: Choice) {
-    let bar = usize::from(area.width.saturating_sub(66)).clamp(8, 44);
+    let bar = usize::from(area.width.saturating_sub(66)).clamp(8, 60);
     let header = format!(
         "   {:<11} {:>6}  {:<bar$} {:>6} {:>6} {:>7} {:>7} {:>6} {:>5}",
         "cluster", "weight", "share", "", "admits", "p50", "p99", "err", "away"

@@ -1,4 +1,5 @@
 //! What the parts of the demo promise, over real sockets and processes.
 
 mod origin;
+mod topology;
 mod users;
