@@ -38,14 +38,16 @@ pub enum Asked {
 
 impl Reloader {
     /// Starts from the snapshot in force. `sources` is what it was compiled from: files that changed since are
-    /// news.
+    /// news. Where that is the last good copy, the files themselves have not been looked at with success, and to
+    /// find in them what is in force already is news too: the error is over.
     pub fn new(
         settings: Settings,
         shared: Arc<Shared>,
         current: Arc<Snapshot>,
         sources: &[Source],
     ) -> Reloader {
-        let seen = Some(look(sources, &current));
+        let from_files = !shared.config_status.lock().unwrap_or_else(PoisonError::into_inner).from_last_good;
+        let seen = from_files.then(|| look(sources, &current));
         Reloader { settings, shared, current, seen }
     }
 
