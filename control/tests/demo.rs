@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
+    path::PathBuf,
     process::{Child, ChildStdout, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -46,6 +47,11 @@ impl Demo {
         panic!("never: {word:?}");
     }
 
+    /// The folder of its configuration.
+    fn folder(&mut self) -> PathBuf {
+        PathBuf::from(self.line_with("  config").trim().trim_start_matches("config").trim())
+    }
+
     /// The processes that the demo has started.
     fn children(&self) -> Vec<u32> {
         let parent = format!(" {} ", self.child.id());
@@ -66,7 +72,19 @@ impl Demo {
 }
 
 impl Drop for Demo {
+    /// Politely, so that it takes its folder with it; by force only if that takes too long.
     fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
+        self.signal("TERM");
+        let began = Instant::now();
+        while began.elapsed() < WATCHDOG {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::yield_now();
+        }
         // Already ended is what was wanted.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -150,7 +168,7 @@ fn a_web_page_cannot_use_the_switchboard() {
 #[test]
 fn sigterm_ends_all_of_it_and_leaves_nothing() {
     let mut demo = Demo::start();
-    let folder = demo.line_with("  config").trim().trim_start_matches("config").trim().to_owned();
+    let folder = demo.folder();
     assert!(fs::exists(&folder).expect("readable"));
     let children = demo.children();
     assert_eq!(children.len(), 7);
@@ -168,4 +186,6 @@ fn even_sigkill_leaves_no_orphans() {
     demo.signal("KILL");
     demo.child.wait().expect("an end");
     wait_until("all children are gone", || gone(&children));
+    // Nobody is left who could have tidied up.
+    fs::remove_dir_all(demo.folder().parent().expect("the demo's own folder")).expect("removed");
 }

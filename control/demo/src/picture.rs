@@ -65,7 +65,9 @@ pub struct ClusterPicture {
     pub admission: Option<f64>,
     /// Why that is not 1.
     pub why: Option<String>,
-    /// `closed` or `open`.
+    /// How long until it may begin to return, in milliseconds.
+    pub hold_for_ms: Option<u64>,
+    /// `closed`, `open` or `half-open`.
     pub breaker: Option<String>,
     /// Users of this home who are served elsewhere.
     pub away: u32,
@@ -128,6 +130,7 @@ impl Picture {
                     second,
                     admission: seen.admission,
                     why: seen.why.clone(),
+                    hold_for_ms: seen.hold_for_ms,
                     breaker: seen.breaker.clone(),
                     away: ledger.away_from(&spec.name),
                     endpoints: stage

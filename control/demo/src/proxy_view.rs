@@ -21,9 +21,11 @@ pub struct ProxyView {
 pub struct ClusterView {
     /// The share (0 to 1) of its users that it may serve.
     pub admission: Option<f64>,
-    /// Why it is not 1.
+    /// Why it is not 1; None where it is.
     pub why: Option<String>,
-    /// `closed` or `open`.
+    /// How long until it may begin to return, in milliseconds.
+    pub hold_for_ms: Option<u64>,
+    /// `closed`, `open` or `half-open`.
     pub breaker: Option<String>,
     /// By address.
     pub endpoints: BTreeMap<String, EndpointView>,
@@ -47,16 +49,19 @@ impl ProxyView {
             let endpoints = list(cluster, "endpoints").iter().filter_map(|endpoint| {
                 let view = EndpointView {
                     health: text(endpoint, "health"),
-                    ejected_for_ms: ["ejected_for_ms", "ejected_until_ms"]
-                        .iter()
-                        .find_map(|field| endpoint.get(field)?.as_u64())
+                    ejected_for_ms: endpoint
+                        .get("ejected_until_ms")
+                        .and_then(Value::as_u64)
                         .filter(|ms| *ms > 0),
                 };
                 Some((text(endpoint, "address")?, view))
             });
+            let admission = cluster.get("admission").and_then(Value::as_f64);
+            let troubled = admission.is_some_and(|admission| admission < 1.0);
             let read = ClusterView {
-                admission: cluster.get("admission").and_then(Value::as_f64),
-                why: text(cluster, "why").filter(|why| !why.is_empty()),
+                admission,
+                why: text(cluster, "why").filter(|why| troubled && !why.is_empty()),
+                hold_for_ms: cluster.get("hold_until_ms").and_then(Value::as_u64).filter(|ms| *ms > 0),
                 breaker: text(cluster, "breaker"),
                 endpoints: endpoints.collect(),
             };
@@ -90,7 +95,7 @@ impl ClusterView {
         if let (Some(was), Some(is)) = (&before.breaker, &self.breaker)
             && was != is
         {
-            let voice = if is == "closed" { Voice::Better } else { Voice::Worse };
+            let voice = if is == "open" { Voice::Worse } else { Voice::Better };
             changes.push((voice, format!("{name} breaker {is}")));
         }
         if let (Some(was), Some(is)) = (before.admission, self.admission)
@@ -124,7 +129,7 @@ mod tests {
 
     fn page(admission: f64, breaker: &str, health: &str) -> Value {
         json!({"services": [{"name": "api", "clusters": [{
-            "name": "east", "admission": admission, "why": "highLatency", "breaker": breaker,
+            "name": "east", "admission": admission, "why": "highLatency", "breaker": breaker, "hold_until_ms": 29_000,
             "endpoints": [{"address": "127.0.0.1:1", "health": health, "ejected_until_ms": 9000}],
         }]}]})
     }
@@ -143,6 +148,16 @@ mod tests {
         );
         assert!(after.changes(&after).is_empty());
         assert!(after.changes(&before).iter().all(|(voice, _)| *voice == Voice::Better));
+    }
+
+    #[test]
+    fn a_reason_is_told_only_where_something_is_wrong() {
+        let well = ProxyView::parse(&page(1.0, "closed", "healthy"));
+        assert_eq!(well.clusters["east"].why, None);
+        let ill = ProxyView::parse(&page(0.5, "open", "ejected"));
+        let east = &ill.clusters["east"];
+        assert_eq!((east.why.as_deref(), east.hold_for_ms), (Some("highLatency"), Some(29_000)));
+        assert_eq!(east.endpoints["127.0.0.1:1"].ejected_for_ms, Some(9_000));
     }
 
     #[test]

@@ -179,11 +179,18 @@ fn condition(cluster: &ClusterPicture) -> Line<'static> {
     for endpoint in &cluster.endpoints {
         spans.extend(endpoint_spans(endpoint));
     }
-    if cluster.breaker.as_deref().is_some_and(|breaker| breaker != "closed") {
-        spans.push(Span::styled("breaker open  ", Style::new().fg(BAD)));
+    // Where the breaker is the reason for all else, once is enough.
+    match cluster.breaker.as_deref() {
+        None | Some("closed") => {}
+        Some("open") if cluster.why.as_deref() == Some("breaker") => {}
+        Some(state) => {
+            let colour = if state == "open" { BAD } else { WARN };
+            spans.push(Span::styled(format!("breaker {state}  "), Style::new().fg(colour)));
+        }
     }
     if let Some(why) = &cluster.why {
-        spans.push(Span::styled(why.clone(), Style::new().fg(WARN)));
+        let hold = cluster.hold_for_ms.map(|ms| format!(", hold {} s", ms.div_ceil(1_000)));
+        spans.push(Span::styled(format!("{why}{}", hold.unwrap_or_default()), Style::new().fg(WARN)));
     }
     Line::from(spans)
 }

@@ -21,6 +21,7 @@ fn picture() -> Picture {
         second,
         admission: Some(1.0),
         why: None,
+        hold_for_ms: None,
         breaker: Some("closed".to_owned()),
         away: 0,
         endpoints: spec
@@ -74,6 +75,7 @@ fn everything_that_matters_fits_the_smallest_terminal() {
     picture.clusters[0].away = 498;
     picture.clusters[0].admission = Some(0.0);
     picture.clusters[0].why = Some("clusterUnhealthy".to_owned());
+    picture.clusters[0].hold_for_ms = Some(28_100);
     picture.clusters[0].endpoints[0].alive = false;
     picture.clusters[1].endpoints[1].health = Some("ejected".to_owned());
     picture.clusters[1].endpoints[1].ejected_for_ms = Some(22_300);
@@ -90,7 +92,7 @@ fn everything_that_matters_fits_the_smallest_terminal() {
         "0.64 ms",
         "2.1 ms",
         "498",
-        "clusterUnhealthy",
+        "clusterUnhealthy, hold 29 s",
         "✕ :18011 killed",
         "◐ :18022 ejected 23 s",
         "● :18031 hangs",
