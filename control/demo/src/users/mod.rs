@@ -16,6 +16,7 @@
 mod client;
 mod histogram;
 mod ledger;
+mod summary;
 
 use std::{
     io,
@@ -32,7 +33,8 @@ use client::{Client, SharedClient};
 pub use histogram::Histogram;
 use http::{HeaderName, Method, Uri};
 pub(crate) use ledger::millis;
-pub use ledger::{ClusterIndex, Ledger, Outcome, Record, Second, Slice, Summary, UserStats};
+pub use ledger::{ClusterIndex, Ledger, Outcome, Record, Second, Slice, UserStats};
+pub use summary::Summary;
 use tokio::sync::mpsc;
 
 use crate::random::mix;
