@@ -1,4 +1,4 @@
-//! Instructions a request under callgrind: exact to a few in a thousand on the busiest machine.
+//! Instructions a request under callgrind: the same to within 2 % on the busiest machine.
 //!
 //! A proxy is run twice under `valgrind --tool=callgrind`, once for few requests and once for many, and the
 //! difference of the counts is divided by the difference of the requests. So what start-up, the first connections
