@@ -89,6 +89,20 @@ fn explain_names_home_and_order_and_a_loss_leads_to_the_next() {
 }
 
 #[test]
+fn explain_hashes_an_address_as_the_proxy_does_by_its_octets() {
+    let folder = config(&SOUND.replace("consistentHash: {httpHeaderName: x-user-id}", "consistentHash: {useSourceIp: true}"));
+    let path = folder.path().to_str().expect("a path");
+    let key = |address: &str| {
+        let told = causeway(&["explain", "--config", path, "--key", address]);
+        assert_eq!(told.status.code(), Some(0), "{address}");
+        stdout(&told).lines().find_map(|line| line.strip_prefix("key ").map(str::to_owned)).expect("a key")
+    };
+    assert_eq!(key("10.0.0.1"), key("::ffff:10.0.0.1"));
+    assert_ne!(key("10.0.0.1"), key("10.0.0.2"));
+    assert_eq!(causeway(&["explain", "--config", path, "--key", "alice"]).status.code(), Some(1));
+}
+
+#[test]
 fn completions_know_the_commands_but_not_the_hidden_ones() {
     let script = stdout(&causeway(&["completions", "bash"]));
     assert!(script.contains("validate") && script.contains("demo"));

@@ -7,8 +7,10 @@ use std::{
 };
 
 use causeway_config::{Config, HashOn, MultiClusterService, Strictness, load, read_path};
+use causeway_proxy_policy::hash::address_part;
 use causeway_proxy_policy::{KeyHash, Tick};
 use clap::Args;
+use smallvec::SmallVec;
 
 use super::NO;
 use crate::plan::{Supposed, compile, service};
@@ -60,12 +62,24 @@ fn answer(args: &ExplainArgs, config: &Config, service: &MultiClusterService) ->
         let Some(cluster) = found else { return Err(format!("{} has no cluster {name:?}", service.name)) };
         world.lost[cluster] = true;
     }
-    let parts: Vec<&[u8]> = args.key.iter().map(String::as_bytes).collect();
+    let parts: Vec<SmallVec<[u8; 16]>> =
+        (0..args.key.len()).map(|i| key_part(&args.key[i], hashed.get(i))).collect::<Result<_, _>>()?;
+    let parts: Vec<&[u8]> = parts.iter().map(SmallVec::as_slice).collect();
     let told = plan.explain(KeyHash::of(&parts), &world, Tick(1));
     let mut text = Vec::new();
     // Into memory: it cannot fail.
     let _ = write_answer(&mut text, service, &told);
     Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// What is hashed of one `--key`.
+fn key_part(key: &str, hashed: Option<&HashOn>) -> Result<SmallVec<[u8; 16]>, String> {
+    match hashed {
+        Some(HashOn::SourceIp) => key.parse().map(address_part).map_err(|_| {
+            format!("the client's address is hashed, and {key:?} is not one: give --key 192.0.2.7")
+        }),
+        _ => Ok(SmallVec::from_slice(key.as_bytes())),
+    }
 }
 
 fn write_answer(

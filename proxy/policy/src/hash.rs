@@ -18,6 +18,9 @@
 //! it may spill. The vectors in `tests/vectors.txt` are frozen: a change to anything here is a change of every
 //! user's home.
 
+use std::net::IpAddr;
+
+use smallvec::SmallVec;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// Salt of `U` in the choice of the home cluster and of an endpoint by rendezvous.
@@ -34,6 +37,15 @@ pub const SALT_SLOW_START: u64 = 5;
 pub const SALT_MAGLEV: u64 = 0x100;
 
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// A source address as a part of a key: its octets and not its text, an IPv4-mapped one as the IPv4 address that it
+/// is, so that a user is the same behind a dual-stack socket.
+pub fn address_part(address: IpAddr) -> SmallVec<[u8; 16]> {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => SmallVec::from_slice(&v4.octets()),
+        IpAddr::V6(v6) => SmallVec::from_slice(&v6.octets()),
+    }
+}
 
 /// The hash of a request's sticky key: one per request, whatever the number of clusters.
 #[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Debug, Hash)]

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use causeway_config::HashOn;
+use causeway_proxy_policy::hash::address_part;
 use causeway_proxy_policy::service::Verdict;
 use causeway_proxy_policy::{Explanation, KeyHash};
 use serde::Serialize;
@@ -70,12 +71,10 @@ pub(super) fn hash(hash_on: &[HashOn], parts: &[Vec<u8>]) -> Result<KeyHash, Str
     Ok(KeyHash::of(&bytes))
 }
 
-/// A source address is hashed by its bytes and not by its text, an IPv4-mapped one as IPv4.
 fn address_bytes(text: &[u8]) -> Result<Vec<u8>, String> {
     let address = std::str::from_utf8(text).ok().and_then(|text| text.parse::<IpAddr>().ok());
-    match address.map(|address| address.to_canonical()) {
-        Some(IpAddr::V4(v4)) => Ok(v4.octets().to_vec()),
-        Some(IpAddr::V6(v6)) => Ok(v6.octets().to_vec()),
+    match address {
+        Some(address) => Ok(address_part(address).to_vec()),
         None => Err("the service hashes the source address: give `key` as an address".to_owned()),
     }
 }

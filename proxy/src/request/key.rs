@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use causeway_config::HashOn;
 use causeway_proxy_http1::{Known, RequestHead};
-use causeway_proxy_policy::KeyHash;
+use causeway_proxy_policy::{KeyHash, hash};
 use smallvec::SmallVec;
 
 /// What a request's key is.
@@ -28,7 +28,7 @@ pub fn of(hash_on: &[HashOn], head: &RequestHead, client: IpAddr, roll: u64) -> 
     if hash_on.is_empty() {
         return key;
     }
-    let address = address_bytes(client);
+    let address = hash::address_part(client);
     let fresh = format!("{roll:016x}");
     let mut parts: SmallVec<[&[u8]; 4]> = SmallVec::new();
     let mut found = false;
@@ -57,13 +57,6 @@ pub fn of(hash_on: &[HashOn], head: &RequestHead, client: IpAddr, roll: u64) -> 
     }
     key.hash = found.then(|| KeyHash::of(&parts));
     key
-}
-
-fn address_bytes(address: IpAddr) -> SmallVec<[u8; 16]> {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => SmallVec::from_slice(&v4.octets()),
-        IpAddr::V6(v6) => SmallVec::from_slice(&v6.octets()),
-    }
 }
 
 /// The first value of a cookie (RFC 6265 section 5.4).
