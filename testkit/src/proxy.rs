@@ -23,6 +23,7 @@ use crate::wait::{WATCHDOG, eventually, until};
 #[derive(Debug)]
 pub struct Folder {
     dir: TempDir,
+    environment: Vec<(String, String)>,
 }
 
 impl Default for Folder {
@@ -36,7 +37,13 @@ impl Folder {
     pub fn new() -> Folder {
         let dir = tempfile::tempdir().expect("a folder");
         fs::create_dir(dir.path().join("config")).expect("a folder");
-        Folder { dir }
+        Folder { dir, environment: Vec::new() }
+    }
+
+    /// Sets an environment variable for the process.
+    pub fn with_env(mut self, name: &str, value: &str) -> Folder {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// What the proxy watches.
@@ -109,6 +116,7 @@ impl Proxy {
     /// Starts the process and waits for nothing: for one that is meant to fail.
     pub fn launch(folder: &Folder) -> Child {
         let mut command = Command::new(&binaries().proxy);
+        command.envs(folder.environment.iter().map(|(name, value)| (name, value)));
         command.arg("--config").arg(folder.config()).arg("--state-dir").arg(folder.state());
         Child::start(command.args(["--admin", "127.0.0.1:0"]))
     }

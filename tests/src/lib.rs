@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use causeway_testkit::client::{Answer, get_as};
 use causeway_testkit::config::Config;
 use causeway_testkit::ports::PortLease;
-use causeway_testkit::proxy::{Proxy, gateway};
+use causeway_testkit::proxy::{Folder, Proxy, gateway};
 use causeway_testkit::raw::{Message, Raw};
 use causeway_testkit::script::Scripted;
 
@@ -25,9 +25,15 @@ pub struct Site {
 impl Site {
     /// Starts a proxy with the usual config after `edit`.
     pub async fn start(edit: impl FnOnce(&mut Config)) -> Site {
+        Site::start_in(Folder::new(), edit).await
+    }
+
+    /// The same with a folder of the test's own.
+    pub async fn start_in(folder: Folder, edit: impl FnOnce(&mut Config)) -> Site {
         let (lease, mut config) = gateway();
         edit(&mut config);
-        let proxy = Proxy::start(&config).await;
+        folder.write(&config.text());
+        let proxy = Proxy::start_in(Arc::new(folder)).await;
         Site { proxy, at: lease.addr(), config, _lease: lease }
     }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use bytes::Bytes;
 use causeway_testkit::certs::Authority;
 use causeway_testkit::client::{Client, empty, full};
 use causeway_testkit::origin::{Origin, TlsFront};
@@ -249,35 +248,25 @@ async fn an_upstream_that_does_not_switch_answers_as_usual() {
 }
 
 #[tokio::test]
-async fn a_websocket_over_http_2_is_an_upgrade_to_an_upstream_of_http_1() {
-    let upstream = doubling().await;
-    let site = Site::over(&[upstream.addr()]).await;
+async fn http_2_offers_no_tunnels_that_it_does_not_have() {
+    let origin = Origin::start("a", 0).await;
+    let site = Site::over(&[origin.addr()]).await;
     let tcp = tokio::net::TcpStream::connect(site.at).await.expect("a connection");
     let (client, connection) = h2::client::handshake(tcp).await.expect("HTTP/2");
     let driver = tokio::spawn(async move {
-        // Its end is seen on the stream.
+        // Its end is seen on the streams.
         let _ = connection.await;
     });
-    let mut client = within("the settings", WATCHDOG, client.ready()).await.expect("ready");
-    until("extended CONNECT in the settings", WATCHDOG, async || {
-        client.is_extended_connect_protocol_enabled()
-    })
-    .await;
-    let mut request = Request::connect("http://a/chat").body(()).expect("a request");
-    request.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
-    request.headers_mut().insert("sec-websocket-version", "13".parse().expect("a value"));
-    let (answer, mut send) = client.send_request(request, false).expect("sent");
-    let answer = within("an answer", WATCHDOG, answer).await.expect("an answer");
-    assert_eq!(answer.status(), 200, "RFC 8441, section 5");
-    let mut body = answer.into_body();
-    send.send_data(Bytes::from_static(b"abc"), true).expect("sent");
-    let mut got = Vec::new();
-    while let Some(data) = within("data", WATCHDOG, body.data()).await {
-        let data = data.expect("data");
-        body.flow_control().release_capacity(data.len()).expect("room");
-        got.extend_from_slice(&data);
-    }
-    assert_eq!(got, b"helloabcabcbye");
+    let mut client = client.ready().await.expect("ready");
+    let mut status = async |request: Request<()>| {
+        let (answer, _) = client.send_request(request, true).expect("sent");
+        within("an answer", WATCHDOG, answer).await.expect("an answer").status().as_u16()
+    };
+    let connect = Request::connect("a:443").body(()).expect("a request");
+    assert_eq!(status(connect).await, 405, "this is no forward proxy");
+    let get = Request::get("http://a/").body(()).expect("a request");
+    assert_eq!(status(get).await, 200, "the connection is as good as before");
+    assert!(!client.is_extended_connect_protocol_enabled(), "RFC 8441, section 3");
     driver.abort();
 }
 
