@@ -90,7 +90,9 @@ fn explain_names_home_and_order_and_a_loss_leads_to_the_next() {
 
 #[test]
 fn explain_hashes_an_address_as_the_proxy_does_by_its_octets() {
-    let folder = config(&SOUND.replace("consistentHash: {httpHeaderName: x-user-id}", "consistentHash: {useSourceIp: true}"));
+    let folder = config(
+        &SOUND.replace("consistentHash: {httpHeaderName: x-user-id}", "consistentHash: {useSourceIp: true}"),
+    );
     let path = folder.path().to_str().expect("a path");
     let key = |address: &str| {
         let told = causeway(&["explain", "--config", path, "--key", address]);
