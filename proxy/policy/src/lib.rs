@@ -10,7 +10,7 @@
 //! * **Request time** ([`service`]): an immutable [`ServicePlan`] is compiled from the configuration. A request
 //!   starts a [`Route`] and asks [`ServicePlan::next`] for a [`Target`], again after each failure or refusal.
 //!   No allocation, no lock, a few logarithms. Around it stand the small rules a request meets on its way:
-//!   which service a request belongs to ([`route_table`]), [`retry`], [`retry_budget`], [`backoff`], [`limits`], [`rate_limit`].
+//!   which service a request belongs to ([`route_table`]), [`retry`], [`retry_budget`], [`backoff`], [`limits`].
 //! * **Health** ([`health`]): one [`HealthEngine`](health::HealthEngine) on one thread takes failures, probes
 //!   and counters and moves three numbers: an endpoint's availability, a cluster's *admission* `a` in `[0, 1]`,
 //!   and the share of spilled load that a cluster takes. The shell publishes them through [`View`].
@@ -30,7 +30,6 @@ pub mod health;
 pub mod limits;
 pub mod maglev;
 pub mod p2c;
-pub mod rate_limit;
 pub mod rendezvous;
 pub mod retry;
 pub mod retry_budget;

@@ -105,17 +105,12 @@ fn of_service(
     let cluster = |lane: &Lane| {
         let view = report.and_then(|report| report.lanes.get(&lane.state.id));
         let config = listed.and_then(|s| s.clusters.iter().find(|c| *c.name == *lane.state.cluster));
-        let limits = Limits {
-            max_connections: lane.max_connections,
-            max_pending: lane.max_pending,
-            max_requests: lane.max_requests,
-        };
         let drained = view.is_some_and(|view| view.reason == Reason::Drained);
         let endpoints = lane.endpoints.iter().map(|endpoint| {
             let view = report.and_then(|report| report.endpoints.get(&endpoint.state.id));
             of_endpoint(&endpoint.state, view, drained, now)
         });
-        of_cluster(&lane.state, config, limits, view, endpoints.collect(), now)
+        of_cluster(&lane.state, config, lane.limits, view, endpoints.collect(), now)
     };
     ServiceEntry { clusters: service.lanes.iter().map(cluster).collect(), name }
 }

@@ -93,7 +93,8 @@ impl<'s> Attempts<'_, 's> {
             let Some(at) = target else { return Err(refused.unwrap_or(ErrorKind::NoEndpoint)) };
             let lane = &self.service.lanes[usize::from(at.cluster)];
             let endpoint = &lane.endpoints[at.endpoint as usize];
-            let permit = RequestPermit::take(&lane.state, &endpoint.state, worker.index, lane.max_requests);
+            let permit =
+                RequestPermit::take(&lane.state, &endpoint.state, worker.index, lane.limits.max_requests);
             let Some(permit) = permit else {
                 lane.state.cells(worker.index).overflows.add(1);
                 refused = Some(ErrorKind::Overloaded(LimitKind::Requests));

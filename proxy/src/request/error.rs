@@ -1,5 +1,7 @@
 //! What can go wrong with a request: whose fault it is, and whether trying again is safe.
 
+pub use causeway_proxy_policy::limits::LimitKind;
+
 /// Whose fault an error is. It decides who is blamed in the log and which counters it may touch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -54,15 +56,6 @@ pub enum ErrorKind {
     ResponseCut,
     /// The endpoint was taken out of service while the request waited for it.
     EndpointDown,
-}
-
-/// Which limit refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LimitKind {
-    /// `maxRequests`
-    Requests,
-    /// `maxPendingRequests`, because `maxConnections` is reached.
-    Pending,
 }
 
 impl ErrorKind {

@@ -17,6 +17,7 @@ use std::time::Duration;
 use causeway_config::{Config, HashOn, HostPattern};
 use causeway_proxy_policy::backoff::Backoff;
 use causeway_proxy_policy::health::EngineParams;
+use causeway_proxy_policy::limits::Limits;
 use causeway_proxy_policy::retry::RetryPolicy;
 use causeway_proxy_policy::retry_budget::RetryBudget;
 use causeway_proxy_policy::route_table::RouteTable;
@@ -210,11 +211,7 @@ pub struct Lane {
     /// The cluster's endpoints, as the plan numbers them.
     pub endpoints: Vec<Endpoint>,
     /// Exact limits.
-    pub max_connections: u32,
-    /// See `max_connections`.
-    pub max_pending: u32,
-    /// See `max_connections`.
-    pub max_requests: u32,
+    pub limits: Limits,
 }
 
 /// One endpoint as one lane uses it.

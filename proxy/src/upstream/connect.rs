@@ -78,7 +78,8 @@ async fn permit(
     endpoint: &Endpoint,
     fresh: bool,
 ) -> Result<Permitted, TryError> {
-    let take = || ConnectionPermit::take(&lane.state, &endpoint.state, worker.index, lane.max_connections);
+    let take =
+        || ConnectionPermit::take(&lane.state, &endpoint.state, worker.index, lane.limits.max_connections);
     if let Some(permit) = take() {
         return Ok(Permitted::New(permit));
     }
@@ -88,7 +89,7 @@ async fn permit(
         return Ok(Permitted::New(permit));
     }
     let overflow = || TryError::untouched(ErrorKind::Overloaded(LimitKind::Pending));
-    let _pending = PendingPermit::take(&lane.state, lane.max_pending).ok_or_else(overflow)?;
+    let _pending = PendingPermit::take(&lane.state, lane.limits.max_pending).ok_or_else(overflow)?;
     loop {
         // Listening begins before the last look, so that no release can fall between the two.
         let mut released = std::pin::pin!(lane.state.released.notified());

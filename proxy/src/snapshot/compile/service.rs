@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use causeway_config as config;
 use causeway_proxy_policy::backoff::Backoff;
+use causeway_proxy_policy::limits::Limits;
 use causeway_proxy_policy::retry::{RetryOn, RetryPolicy};
 use causeway_proxy_policy::retry_budget::RetryBudget;
 use causeway_proxy_policy::slow_start::SlowStart;
@@ -102,9 +103,11 @@ fn lane(
         endpoints: endpoints.collect(),
         state,
         dial: dial.clone(),
-        max_connections: service.limits.max_connections,
-        max_pending: service.limits.max_pending,
-        max_requests: service.limits.max_requests,
+        limits: Limits {
+            max_connections: service.limits.max_connections,
+            max_pending: service.limits.max_pending,
+            max_requests: service.limits.max_requests,
+        },
     }
 }
 
