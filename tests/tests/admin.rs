@@ -176,8 +176,15 @@ async fn metrics_count_what_was_sent() {
     for _ in 0..2 {
         assert_eq!(site.get("u", "/api/").await.status, 503);
     }
-    let metrics = site.proxy.metrics().await;
     let api = ("service", "api");
+    // A request is counted when its answer has ended: a moment after the client has it.
+    until("every request counted", WATCHDOG, async || {
+        let metrics = site.proxy.metrics().await;
+        metrics.sum("causeway_request_duration_seconds_count", &[api]) >= 19.0
+            && metrics.sum("causeway_requests_unrouted_total", &[]) >= 3.0
+    })
+    .await;
+    let metrics = site.proxy.metrics().await;
     for (name, labels, expected) in [
         ("causeway_requests_total", vec![api, ("code_class", "2xx")], 12.0),
         ("causeway_requests_total", vec![api, ("code_class", "4xx")], 5.0),
