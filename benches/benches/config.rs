@@ -124,7 +124,7 @@ fn whole_decision(bencher: Bencher, shape: Named) {
         let target = service.plan.next(&mut route, &ServiceView::new(service, 0), now, 0)?;
         let lane = &service.lanes[usize::from(target.cluster)];
         let endpoint = &lane.endpoints[target.endpoint as usize];
-        RequestPermit::take(&lane.state, &endpoint.state, 0, lane.max_requests).map(drop)
+        RequestPermit::take(&lane.state, &endpoint.state, 0, lane.limits.max_requests).map(drop)
     };
     assert!(decide().is_some(), "nothing refuses the fixture's request");
     bencher.bench_local(decide);
