@@ -266,7 +266,12 @@ async fn early_hints_arrive_before_the_answer() {
 #[tokio::test]
 async fn a_client_that_leaves_is_missed_at_the_upstream_and_counted_out() {
     let origin = Origin::start("a", 0).await;
-    let site = Site::over(&[origin.addr()]).await;
+    // No timeout may do what is to be done by noticing.
+    let patient = json!({"timeouts": {"bodyIdle": "10m"}});
+    let site = Site::start(|config| {
+        config.cluster("a", 1, &[origin.addr()]).client_policy(patient);
+    })
+    .await;
     let open = async |what: &str, n: u64| {
         until(what, WATCHDOG, async || origin.seen().open_connections == n).await;
     };

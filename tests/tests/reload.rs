@@ -124,7 +124,10 @@ async fn a_port_that_cannot_be_had_is_a_mistake_like_any_other() {
 
 #[tokio::test]
 async fn the_last_good_config_survives_a_restart_with_a_bad_file_in_place() {
-    let (site, _origins) = site().await;
+    let (mut site, _origins) = site().await;
+    // The last good one, not the first.
+    site.config.set_service("clusters.0.weight", json!(7));
+    site.proxy.reload(&site.config).await;
     let digest = site.proxy.page("/config").await["digest"].clone();
     let Site { proxy, at, config, .. } = site;
     let folder = proxy.folder.clone();
@@ -225,7 +228,15 @@ async fn two_hundred_reloads_under_load_fail_nothing_and_keep_no_memory() {
         config.cluster("a", 1, &[a.addr()]).cluster("b", 1, &[b.addr()]);
     })
     .await;
-    // What may grow with a config: routes, clusters, endpoints that come and go.
+    // A part that stays, so that what the process holds is not all allocator,
+    site.config.service("large");
+    let path = "trafficPolicy.loadBalancer.endpointAlgorithm";
+    site.config.set("MultiClusterService", "large", path, json!("maglev"));
+    for cluster in 0..10 {
+        let endpoints: Vec<_> = (0..100).map(|n| ([127, 0, 2 + cluster, n], 9).into()).collect();
+        site.config.cluster_of("large", &format!("large-{cluster}"), 1, &endpoints);
+    }
+    // and what may grow: routes, clusters, endpoints that come and go.
     let extra: Vec<_> = (0..240).map(|n| ([127, 0, 1, n as u8], 9).into()).collect();
     let users = users(&site);
     let began = Instant::now();

@@ -66,7 +66,9 @@ async fn a_request_that_may_have_been_executed_is_not_sent_twice() {
         let before = seen(&origins);
         let mut failed = 0;
         for user in 0..40 {
-            let answer = call(&site, user, Method::POST, "/", "order").await;
+            // With a body and without: one that could be replayed is not either.
+            let body = if user % 2 == 0 { "order" } else { "" };
+            let answer = call(&site, user, Method::POST, "/", body).await;
             if answer.status == 503 {
                 failed += 1;
                 assert!(answer.header("proxy-status").contains(reason), "{:?}", answer.headers);
