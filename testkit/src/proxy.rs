@@ -1,11 +1,10 @@
 //! `causeway-proxy` as a process, seen as its operators see it: files, signals, admin pages, events.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::Method;
 use serde_json::Value;
@@ -211,11 +210,3 @@ pub fn add_https(config: &mut Config, listen: SocketAddr, cert: &Path, key: &Pat
         }),
     );
 }
-
-/// A loopback address with a port that the kernel picks.
-pub fn any_port() -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
-}
-
-/// For what takes a proxy at most a few of its own periods (probes, windows, ramps).
-pub const PATIENCE: Duration = Duration::from_secs(60);
