@@ -81,7 +81,7 @@ pub struct ClientLimits {
     pub header_count: usize,
     /// A request body in bytes. `None` (default): no limit.
     pub body_bytes: Option<u64>,
-    /// Open connections of a listener and process. Default 10,000.
+    /// Open client connections of the process, over all listeners. Default 10,000.
     pub connections: u32,
     /// Concurrent streams of an HTTP/2 connection. Default 100.
     pub http2_streams: u32,

@@ -129,7 +129,7 @@ fn poll_download(
     }
 }
 
-/// Both directions as plain bytes, after a 101 or a 2xx to an extended CONNECT. An end in one direction is passed
+/// Both directions as plain bytes, after a 101. An end in one direction is passed
 /// on; the tunnel is over when both have ended, or nothing moved for the idle time.
 async fn tunnel_bytes(
     attempts: &Attempts<'_, '_>,

@@ -160,7 +160,7 @@ impl ClientConn {
         self.wire.trailers()
     }
 
-    /// Turns the sending direction into plain bytes, after a 101 or a 2xx to CONNECT.
+    /// Turns the sending direction into plain bytes, after a 101.
     pub fn start_tunnel(&mut self) {
         self.wire.start_writing(Framing::UntilClose);
     }
