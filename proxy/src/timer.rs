@@ -186,16 +186,6 @@ impl Wheel {
         let key = self.inner.borrow_mut().entries.insert(entry);
         Timer { wheel: self.clone(), key }
     }
-
-    /// Timers alive, for the leak checks of tests and the soak.
-    pub fn len(&self) -> usize {
-        self.inner.borrow().entries.len()
-    }
-
-    /// Whether no timer is alive.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 fn fire(entry: &mut Entry, why: Fired) {

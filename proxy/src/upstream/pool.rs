@@ -235,11 +235,6 @@ impl Pools {
         // Dropped after the borrow ends: a permit's drop may wake a request that asks for a pool.
         drop(closing);
     }
-
-    /// Idle connections held, for tests and the soak.
-    pub fn idle(&self) -> usize {
-        self.slots.borrow().iter().map(|slot| slot.idle.len()).sum()
-    }
 }
 
 /// A connection that one request opens and others wait for.
