@@ -8,13 +8,15 @@
 //! A timer can also be fired by hand, by tag: that is how a waiting request learns that its endpoint has just
 //! been ejected, and an idle connection that the process drains, at no cost to the requests that never do.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use causeway_proxy_policy::Tick;
+use pin_project_lite::pin_project;
 use slab::Slab;
 
 /// Resolution: a deadline fires up to this much late, never early.
@@ -76,6 +78,8 @@ struct Inner {
 pub struct Wheel {
     inner: RefCell<Inner>,
     origin: Instant,
+    /// The time of the wake-up under way; `None` = nobody has asked for it yet.
+    time: Cell<Option<Tick>>,
 }
 
 impl Wheel {
@@ -88,12 +92,29 @@ impl Wheel {
             planned: u64::MAX,
             driver: None,
         };
-        Rc::new(Wheel { inner: RefCell::new(inner), origin })
+        Rc::new(Wheel { inner: RefCell::new(inner), origin, time: Cell::new(None) })
     }
 
-    /// The process's clock.
+    /// The process's clock, read at most once a wake-up of a task: what a task does between two waits takes
+    /// microseconds, and a dozen readings of it would be a tenth of a request's instructions.
+    ///
+    /// True only inside of [`Wheel::on_time`], which every task of a worker is.
     pub fn now(&self) -> Tick {
-        tick_since(self.origin)
+        self.time.get().unwrap_or_else(|| {
+            let now = tick_since(self.origin);
+            self.time.set(Some(now));
+            now
+        })
+    }
+
+    /// Makes `task` see the time of its own wake-ups.
+    pub fn on_time<F: Future>(self: &Rc<Self>, task: F) -> OnTime<F> {
+        OnTime { wheel: self.clone(), task }
+    }
+
+    /// Starts a task of this worker.
+    pub fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+        tokio::task::spawn_local(self.on_time(task));
     }
 
     /// Wakes what is due, for ever. One such task runs per worker.
@@ -204,6 +225,46 @@ fn slot_after(tick: Tick) -> u64 {
     tick.0 / SLOT + 1
 }
 
+pin_project! {
+    /// A task of the worker whose clock this wheel keeps (see [`Wheel::on_time`]).
+    pub struct OnTime<F> {
+        wheel: Rc<Wheel>,
+        #[pin]
+        task: F,
+    }
+}
+
+impl<F: Future> Future for OnTime<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        this.wheel.time.set(None);
+        this.task.poll(cx)
+    }
+}
+
+pin_project! {
+    /// Work until the timer fires (see [`Timer::guard`]). Not an `async fn`, which would hold its argument twice.
+    pub struct Guard<'a, F> {
+        timer: &'a Timer,
+        #[pin]
+        work: F,
+    }
+}
+
+impl<F: Future> Future for Guard<'_, F> {
+    type Output = Result<F::Output, Fired>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match this.work.poll(cx) {
+            Poll::Ready(out) => Poll::Ready(Ok(out)),
+            Poll::Pending => this.timer.poll_fired(cx).map(Err),
+        }
+    }
+}
+
 /// One owner's deadline on a [`Wheel`].
 pub struct Timer {
     wheel: Rc<Wheel>,
@@ -255,13 +316,8 @@ impl Timer {
     }
 
     /// Runs `work` until it ends or the timer fires; the work goes first when both are ready.
-    pub async fn guard<F: Future>(&self, work: F) -> Result<F::Output, Fired> {
-        let mut work = std::pin::pin!(work);
-        std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
-            Poll::Ready(out) => Poll::Ready(Ok(out)),
-            Poll::Pending => self.poll_fired(cx).map(Err),
-        })
-        .await
+    pub fn guard<F: Future>(&self, work: F) -> Guard<'_, F> {
+        Guard { timer: self, work }
     }
 
     /// Waits for the firing alone.

@@ -122,9 +122,9 @@ impl Worker {
 
     /// Runs until the process ends.
     pub async fn run(self: Rc<Self>, mut mail: UnboundedReceiver<Mail>) {
-        tokio::task::spawn_local(self.wheel.clone().drive());
-        tokio::task::spawn_local(self.clone().sweep_pools());
-        while let Some(mail) = mail.recv().await {
+        self.wheel.spawn(self.wheel.clone().drive());
+        self.wheel.spawn(self.clone().sweep_pools());
+        while let Some(mail) = self.wheel.on_time(mail.recv()).await {
             match mail {
                 Mail::Snapshot(snapshot) => {
                     self.pools.retain(&snapshot);
@@ -160,7 +160,7 @@ impl Worker {
         match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => {
                 let stop = Rc::new(Notify::new());
-                tokio::task::spawn_local(accept::accept_all(self.clone(), key, listener, stop.clone()));
+                self.wheel.spawn(accept::accept_all(self.clone(), key, listener, stop.clone()));
                 self.listening.borrow_mut().push((key, stop));
             }
             Err(e) => eprintln!("worker {}: cannot listen on {key}: {e}", self.index),
@@ -187,7 +187,7 @@ impl Worker {
         }
     }
 
-    /// The process's clock.
+    /// The process's clock, as of this task's wake-up.
     pub fn now(&self) -> Tick {
         self.wheel.now()
     }

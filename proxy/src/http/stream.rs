@@ -3,7 +3,6 @@
 //! An enum and not a boxed trait object: the cleartext case is the hot one and stays a direct call.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -39,11 +38,6 @@ impl Stream {
             Stream::Tcp(_) => None,
             Stream::Tls(tls) => tls.get_ref().1.alpn_protocol(),
         }
-    }
-
-    /// The address of the other end.
-    pub fn peer(&self) -> io::Result<SocketAddr> {
-        self.socket().peer_addr()
     }
 
     /// Ready when a read may make progress. No buffer is needed to wait, so an idle connection holds none.

@@ -1,6 +1,7 @@
 //! From a listening socket to a connection that is served: limits, TLS, the choice of protocol.
 
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::http::stream::Stream;
 use crate::http::{h1, h2};
+use crate::request::Client;
 use crate::snapshot::PortKey;
 use crate::telemetry::counters::ConnectionEnd;
 use crate::worker::Worker;
@@ -32,7 +34,7 @@ pub async fn accept_all(worker: Rc<Worker>, key: PortKey, listener: TcpListener,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((tcp, _)) => begin(&worker, key, tcp),
+            Ok((tcp, peer)) => begin(&worker, key, tcp, peer),
             // The client gave up before we came: its own affair.
             Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(_) => {
@@ -43,17 +45,17 @@ pub async fn accept_all(worker: Rc<Worker>, key: PortKey, listener: TcpListener,
     }
     // Past the runtime, which may not have heard of the last ones yet.
     let Ok(listener) = listener.into_std() else { return };
-    while let Ok((tcp, _)) = listener.accept() {
+    while let Ok((tcp, peer)) = listener.accept() {
         if tcp.set_nonblocking(true).is_ok()
             && let Ok(tcp) = TcpStream::from_std(tcp)
         {
-            begin(&worker, key, tcp);
+            begin(&worker, key, tcp, peer);
         }
     }
 }
 
 /// Starts a connection's task, unless the limit on connections is reached.
-fn begin(worker: &Rc<Worker>, key: PortKey, tcp: TcpStream) {
+fn begin(worker: &Rc<Worker>, key: PortKey, tcp: TcpStream, peer: SocketAddr) {
     let snapshot = worker.snapshot();
     let Some(port) = snapshot.port(key) else { return };
     if !worker.shared.downstream.try_take(port.client.connections) {
@@ -62,28 +64,33 @@ fn begin(worker: &Rc<Worker>, key: PortKey, tcp: TcpStream) {
     }
     worker.counters().connections.enter();
     worker.counters().connections_total.add(1);
-    // Small writes must not wait for the ack of the one before.
-    let _ = tcp.set_nodelay(true);
     let admitted = Admitted(worker.clone());
-    let tls = port.tls.clone();
-    let handshake = port.client.tls_handshake;
-    tokio::task::spawn_local(async move {
+    let tls = port.tls.clone().map(|config| (TlsAcceptor::from(config), port.client.tls_handshake));
+    worker.wheel.spawn(async move {
         let worker = &admitted.0;
-        match tls {
-            None => serve(worker, key, Stream::Tcp(tcp)).await,
-            Some(config) => {
-                let accept = TlsAcceptor::from(config).accept(tcp);
-                match tokio::time::timeout(handshake, accept).await {
-                    Ok(Ok(tls)) => {
-                        worker.counters().tls_handshakes.add(1);
-                        serve(worker, key, Stream::Tls(Box::new(tls.into()))).await;
-                    }
-                    Ok(Err(_)) => worker.counters().ended(ConnectionEnd::TlsFailed),
-                    Err(_) => worker.counters().ended(ConnectionEnd::TlsTimeout),
-                }
-            }
+        let stream = match tls {
+            None => Some(Stream::Tcp(tcp)),
+            // Boxed: the connection's task must not carry for ever what only its beginning needs.
+            Some((acceptor, within)) => Box::pin(secure(worker, acceptor, within, tcp)).await,
+        };
+        if let Some(stream) = stream {
+            serve(worker, Client::new(key, peer, stream.is_tls()), stream).await;
         }
     });
+}
+
+/// The TLS handshake; `None` = it failed, and was counted.
+async fn secure(worker: &Worker, acceptor: TlsAcceptor, within: Duration, tcp: TcpStream) -> Option<Stream> {
+    let end = match tokio::time::timeout(within, acceptor.accept(tcp)).await {
+        Ok(Ok(tls)) => {
+            worker.counters().tls_handshakes.add(1);
+            return Some(Stream::Tls(Box::new(tls.into())));
+        }
+        Ok(Err(_)) => ConnectionEnd::TlsFailed,
+        Err(_) => ConnectionEnd::TlsTimeout,
+    };
+    worker.counters().ended(end);
+    None
 }
 
 /// An open downstream connection; counted out when dropped, also by a panic.
@@ -96,11 +103,11 @@ impl Drop for Admitted {
     }
 }
 
-async fn serve(worker: &Rc<Worker>, key: PortKey, stream: Stream) {
-    let mut conn = h1::ServerConn::new(worker, key, stream);
+async fn serve(worker: &Rc<Worker>, client: Client, stream: Stream) {
+    let mut conn = h1::ServerConn::new(worker, client.key, stream);
     match conn.is_http2().await {
-        Some(true) => h2::serve(worker.clone(), key, conn.into_parts()).await,
-        Some(false) => h1::serve(worker.clone(), conn).await,
+        Some(true) => Box::pin(h2::serve(worker.clone(), client, conn.into_parts())).await,
+        Some(false) => h1::serve(worker, &client, &mut conn).await,
         None => {}
     }
 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use causeway_proxy_http1::{Known, RequestHead};
+use smallvec::SmallVec;
 
 use crate::snapshot::PortKey;
 
@@ -14,7 +15,7 @@ pub struct Client {
     /// The other end.
     pub peer: SocketAddr,
     /// The other end's address as text, for X-Forwarded-For.
-    pub peer_text: String,
+    pub peer_text: SmallVec<[u8; 40]>,
     /// Whether it came by TLS.
     pub tls: bool,
 }
@@ -33,7 +34,7 @@ pub struct Claims {
 impl Client {
     /// The client at the other end of a connection.
     pub fn new(key: PortKey, peer: SocketAddr, tls: bool) -> Client {
-        Client { key, peer, peer_text: peer.ip().to_canonical().to_string(), tls }
+        Client { key, peer, peer_text: text_of(peer.ip().to_canonical()), tls }
     }
 
     /// Reads what the request claims, and removes or rewrites the fields that carry claims, so that the upstream
@@ -50,7 +51,7 @@ impl Client {
             // One field, not two lines: some upstreams read only the first.
             let before: Vec<&[u8]> = head.get_all(Known::XForwardedFor).collect();
             if !before.is_empty() {
-                let joined = [before.join(&b", "[..]), self.peer_text.as_bytes().to_vec()].join(&b", "[..]);
+                let joined = [before.join(&b", "[..]), self.peer_text.to_vec()].join(&b", "[..]);
                 // Parsed values joined by commas are a valid value.
                 let _ = head.set(b"X-Forwarded-For", &joined);
             }
@@ -70,6 +71,23 @@ impl Client {
         head.remove(Known::XRequestTimeout);
         claims
     }
+}
+
+/// An address as text. IPv4 by hand: `Display` costs 1,300 instructions, a third of accepting a connection.
+fn text_of(address: IpAddr) -> SmallVec<[u8; 40]> {
+    let mut text = SmallVec::new();
+    match address {
+        IpAddr::V4(v4) => {
+            for (i, octet) in v4.octets().into_iter().enumerate() {
+                if i > 0 {
+                    text.push(b'.');
+                }
+                text.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+            }
+        }
+        IpAddr::V6(v6) => text.extend_from_slice(v6.to_string().as_bytes()),
+    }
+    text
 }
 
 /// The address that the outermost trusted proxy saw: `hops` entries from the right, our peer being the first hop.

@@ -35,6 +35,8 @@ pub struct ServerConn {
     head_request: bool,
     /// The connection may carry another request.
     reusable: bool,
+    /// The client said that this request is its last.
+    client_ends: bool,
     /// A response head was queued.
     responded: bool,
     /// A response was broken off: nothing may follow that could pass for its end.
@@ -54,6 +56,7 @@ impl ServerConn {
             version: Version::Http11,
             head_request: false,
             reusable: true,
+            client_ends: false,
             responded: false,
             aborted: false,
             expects: false,
@@ -149,7 +152,7 @@ impl ServerConn {
                 Err(Fired::Drain) if self.wire.input.data().is_empty() => return Ok(false),
                 Err(_) => {
                     self.worker.counters().ended(ConnectionEnd::HeaderTimeout);
-                    self.refuse(408, "the request head did not arrive in time").await;
+                    Box::pin(self.refuse(408, "the request head did not arrive in time")).await;
                     return Ok(false);
                 }
             }
@@ -193,6 +196,14 @@ impl ServerConn {
         };
         // Whatever comes of it, the connection ends now.
         let _ = self.timer.guard(work).await;
+    }
+
+    /// Ends our side, and with it the TLS session.
+    async fn farewell(&mut self) {
+        self.timer.set(Some(self.worker.now() + Duration::from_secs(1)));
+        let ended = self.timer.guard(std::future::poll_fn(|cx| self.wire.poll_close(cx))).await;
+        // Whatever comes of it, the connection ends now.
+        drop(ended);
     }
 
     /// Reads what is left of a request body that nobody wanted, within reason.
@@ -339,9 +350,7 @@ impl ServerConn {
 }
 
 /// Serves a connection until it ends.
-pub async fn serve(worker: Rc<Worker>, mut conn: ServerConn) {
-    let Ok(peer) = conn.wire.stream.peer() else { return };
-    let client = Client::new(conn.key, peer, conn.wire.stream.is_tls());
+pub async fn serve(worker: &Rc<Worker>, client: &Client, conn: &mut ServerConn) {
     loop {
         let mut head = worker.take_request_head();
         match conn.read_head(&mut head).await {
@@ -349,14 +358,13 @@ pub async fn serve(worker: Rc<Worker>, mut conn: ServerConn) {
             Ok(false) => return worker.give_request_head(head),
             Err(error) => {
                 worker.counters().bad_requests.add(1);
-                conn.refuse(error.status(), error.reason()).await;
+                Box::pin(conn.refuse(error.status(), error.reason())).await;
                 return worker.give_request_head(head);
             }
         }
         conn.begin(&head);
         // Boxed: an idle connection must not carry the room that a request needs.
-        let served = Box::pin(request::handle(&worker, &client, Down::H1(&mut conn), &mut head));
-        served.await;
+        Box::pin(request::handle(worker, client, Down::H1(conn), &mut head)).await;
         worker.give_request_head(head);
         if !conn.end().await {
             return;
@@ -369,6 +377,7 @@ impl ServerConn {
         self.version = head.version;
         self.head_request = head.method == causeway_proxy_http1::Method::Head;
         self.reusable = head.persistent;
+        self.client_ends = !head.persistent;
         self.expects = head.expect_continue;
         self.responded = false;
         let limits = Limits::default();
@@ -382,8 +391,16 @@ impl ServerConn {
         if self.aborted || !self.responded || !self.wire.body_written() {
             return false;
         }
+        if self.client_ends && self.wire.body_ended() && self.wire.input.data().is_empty() {
+            // It promised to send nothing more (RFC 9112 section 9.6) and has not: nothing can be unread, and a
+            // plain close is as good as the three more system calls of the other. TLS wants its farewell.
+            if self.wire.stream.is_tls() {
+                Box::pin(self.farewell()).await;
+            }
+            return false;
+        }
         if !self.reusable || unsure || (!self.wire.body_ended() && !self.drain_body().await) {
-            self.close_after_flush().await;
+            Box::pin(self.close_after_flush()).await;
             return false;
         }
         true

@@ -57,7 +57,7 @@ pub async fn connect(
         .await?;
     let closed = Rc::new(Cell::new(false));
     let ended = closed.clone();
-    tokio::task::spawn_local(async move {
+    wheel.spawn(async move {
         // Its error reaches every stream; nothing is left to say here.
         let _ = connection.await;
         ended.set(true);

@@ -17,7 +17,6 @@ use super::prefixed::Prefixed;
 use crate::http::exchange::{BodyError, Down, Fill, Response};
 use crate::http::h1::Wire;
 use crate::request::{self, Client};
-use crate::snapshot::PortKey;
 use crate::telemetry::counters::ConnectionEnd;
 use crate::timer::{Fired, Tag, Timer};
 use crate::worker::Worker;
@@ -34,11 +33,10 @@ const MAX_WINDOW: u32 = (1 << 31) - 1;
 const SEND_BUFFER: usize = 64 * 1024;
 
 /// Serves one HTTP/2 connection until it ends.
-pub async fn serve(worker: Rc<Worker>, key: PortKey, (wire, timer): (Wire, Rc<Timer>)) {
-    let Ok(peer) = wire.stream.peer() else { return };
-    let client = Rc::new(Client::new(key, peer, wire.stream.is_tls()));
+pub async fn serve(worker: Rc<Worker>, client: Client, (wire, timer): (Wire, Rc<Timer>)) {
+    let client = Rc::new(client);
     let snapshot = worker.snapshot();
-    let Some(port) = snapshot.port(key) else { return };
+    let Some(port) = snapshot.port(client.key) else { return };
     let limits = port.client.clone();
     drop(snapshot);
     let first = wire.input.data().to_vec();
@@ -94,7 +92,8 @@ pub async fn serve(worker: Rc<Worker>, key: PortKey, (wire, timer): (Wire, Rc<Ti
         active.set(active.get() + 1);
         let open = Open(active.clone());
         let (worker, client) = (worker.clone(), client.clone());
-        tokio::task::spawn_local(async move {
+        let wheel = worker.wheel.clone();
+        wheel.spawn(async move {
             serve_stream(&worker, &client, request, respond, max_fields).await;
             drop(open);
         });
