@@ -43,7 +43,7 @@ pub struct Won<'s> {
     pub endpoint: &'s Endpoint,
     pub response: ResponseHead,
     /// Held until the response has ended.
-    pub permit: RequestPermit,
+    pub permit: RequestPermit<'s>,
 }
 
 /// What a try ended in.

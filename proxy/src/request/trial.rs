@@ -37,7 +37,7 @@ impl<'s> Attempts<'_, 's> {
         body: &mut RequestBody,
         lane: &'s Lane,
         endpoint: &'s Endpoint,
-        permit: RequestPermit,
+        permit: RequestPermit<'s>,
         deadline: &mut Option<Tick>,
         story: &mut Story<'s>,
     ) -> Ended<'s> {
@@ -45,7 +45,13 @@ impl<'s> Attempts<'_, 's> {
         let mut fresh = false;
         loop {
             let mut response = self.worker.take_response_head();
-            let mut up = match self.connection(lane, endpoint, *deadline, fresh).await {
+            let pooled = if fresh { None } else { connect::pooled(self.worker, lane, endpoint) };
+            let connected = match pooled {
+                Some(up) => Ok(up),
+                // Boxed: it is rare, and its state is several times that of the rest of a request.
+                None => Box::pin(self.connect(lane, endpoint, *deadline, fresh)).await,
+            };
+            let mut up = match connected {
                 Ok(up) => up,
                 Err(error) => {
                     record::failed(self, lane, endpoint, error.kind, began);
@@ -87,16 +93,13 @@ impl<'s> Attempts<'_, 's> {
         }
     }
 
-    async fn connection(
+    async fn connect(
         &self,
         lane: &Lane,
         endpoint: &Endpoint,
         deadline: Option<Tick>,
         fresh: bool,
     ) -> Result<Up, TryError> {
-        if !fresh && let Some(up) = connect::pooled(self.worker, lane, endpoint) {
-            return Ok(up);
-        }
         let try_ends = self.worker.now() + self.try_timeout();
         self.timer.set(Some(deadline.map_or(try_ends, |deadline| deadline.min(try_ends))));
         let phase = Cell::new(Phase::Waiting);
@@ -140,7 +143,7 @@ impl<'s> Attempts<'_, 's> {
         let mut n = 3;
         let proto: &[u8] = if self.client.tls { b"https" } else { b"http" };
         let claims: [(Known, &[u8], &[u8]); 3] = [
-            (Known::XForwardedFor, b"X-Forwarded-For", self.client.peer_text.as_bytes()),
+            (Known::XForwardedFor, b"X-Forwarded-For", &self.client.peer_text),
             (Known::XForwardedProto, b"X-Forwarded-Proto", proto),
             (Known::XForwardedHost, b"X-Forwarded-Host", self.head.host()),
         ];

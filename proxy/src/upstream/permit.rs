@@ -36,30 +36,33 @@ impl Drop for ConnectionPermit {
 }
 
 /// One request under way at a lane and an endpoint.
-pub struct RequestPermit {
-    lane: Arc<LaneState>,
-    endpoint: Arc<EndpointState>,
+///
+/// It borrows from the snapshot that the request holds: counting references would write to two lines that all
+/// workers share.
+pub struct RequestPermit<'s> {
+    lane: &'s LaneState,
+    endpoint: &'s EndpointState,
     worker: usize,
 }
 
-impl RequestPermit {
+impl<'s> RequestPermit<'s> {
     /// Takes one of `max`, unless all are taken.
     pub fn take(
-        lane: &Arc<LaneState>,
-        endpoint: &Arc<EndpointState>,
+        lane: &'s LaneState,
+        endpoint: &'s EndpointState,
         worker: usize,
         max: u32,
-    ) -> Option<RequestPermit> {
+    ) -> Option<RequestPermit<'s>> {
         if !lane.requests.try_take(max) {
             return None;
         }
         lane.cells(worker).in_flight.enter();
         endpoint.cells(worker).in_flight.enter();
-        Some(RequestPermit { lane: lane.clone(), endpoint: endpoint.clone(), worker })
+        Some(RequestPermit { lane, endpoint, worker })
     }
 }
 
-impl Drop for RequestPermit {
+impl Drop for RequestPermit<'_> {
     fn drop(&mut self) {
         self.endpoint.cells(self.worker).in_flight.leave();
         self.lane.cells(self.worker).in_flight.leave();
