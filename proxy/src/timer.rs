@@ -9,6 +9,7 @@
 //! been ejected, and an idle connection that the process drains, at no cost to the requests that never do.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -23,6 +24,9 @@ use slab::Slab;
 const SLOT: u64 = 8_000_000;
 /// Slots in the ring; a later deadline is filed at the far end and again from there.
 const SLOTS: u64 = 512;
+
+/// What [`Wheel::wake_soon`] waits at least; at most twice as long.
+pub const WAKE_SOON: Duration = Duration::from_nanos(SLOT);
 
 /// Why a timer woke its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +76,20 @@ struct Inner {
     /// The slot the driver sleeps for; `u64::MAX` = it sleeps for good.
     planned: u64,
     driver: Option<Waker>,
+    /// Who is to be woken, and at which slot; in order.
+    soon: VecDeque<(u64, Waker)>,
+}
+
+impl Inner {
+    /// Has the driver awake at `slot`.
+    fn plan(&mut self, slot: u64) {
+        if slot < self.planned {
+            self.planned = slot;
+            if let Some(driver) = self.driver.take() {
+                driver.wake();
+            }
+        }
+    }
 }
 
 /// The wheel of one worker.
@@ -91,6 +109,7 @@ impl Wheel {
             next: slot_after(tick_since(origin)),
             planned: u64::MAX,
             driver: None,
+            soon: VecDeque::new(),
         };
         Rc::new(Wheel { inner: RefCell::new(inner), origin, time: Cell::new(None) })
     }
@@ -187,9 +206,22 @@ impl Wheel {
             entry.filed = at;
             inner.ring[(at % SLOTS) as usize].push(key);
         }
-        inner.planned = (inner.next..inner.next + SLOTS)
+        while let Some((_, waker)) = inner.soon.pop_front_if(|(slot, _)| *slot <= last) {
+            waker.wake();
+        }
+        let soon = inner.soon.front().map_or(u64::MAX, |(slot, _)| *slot);
+        let timer = (inner.next..inner.next + SLOTS)
             .find(|slot| !inner.ring[(slot % SLOTS) as usize].is_empty())
             .unwrap_or(u64::MAX);
+        inner.planned = timer.min(soon);
+    }
+
+    /// Wakes a task once, after [`WAKE_SOON`]: cheaper than a timer for what will hardly ever be needed.
+    pub fn wake_soon(&self, waker: &Waker) {
+        let slot = slot_after(self.now() + WAKE_SOON);
+        let inner = &mut *self.inner.borrow_mut();
+        inner.soon.push_back((slot, waker.clone()));
+        inner.plan(slot);
     }
 
     /// Fires every timer whose tag is meant. Looks at all of them: for rare events only.
@@ -284,12 +316,7 @@ impl Timer {
         let slot = entry.due.clamp(inner.next, inner.next + SLOTS - 1);
         entry.filed = slot;
         inner.ring[(slot % SLOTS) as usize].push(self.key as u32);
-        if slot < inner.planned {
-            inner.planned = slot;
-            if let Some(driver) = inner.driver.take() {
-                driver.wake();
-            }
-        }
+        inner.plan(slot);
     }
 
     /// The process's clock.
@@ -412,6 +439,26 @@ mod tests {
             .collect();
         wheel.advance(Tick::from_secs(100));
         assert!(timers.iter().all(|timer| fired(timer) == Some(Fired::Deadline)));
+    }
+
+    #[test]
+    fn who_asked_to_be_woken_soon_is_woken_once_and_not_before_a_slot_has_passed() {
+        struct Count(std::sync::atomic::AtomicU32);
+        impl std::task::Wake for Count {
+            fn wake(self: std::sync::Arc<Self>) {
+                self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+        let wheel = wheel();
+        let count = std::sync::Arc::new(Count(Default::default()));
+        let woken = || count.0.load(std::sync::atomic::Ordering::Relaxed);
+        wheel.wake_soon(&Waker::from(count.clone()));
+        let due = wheel.inner.borrow().planned;
+        assert!(due * SLOT >= wheel.now().0 + SLOT && due * SLOT <= wheel.now().0 + 2 * SLOT);
+        wheel.advance(Tick(due * SLOT - 1));
+        assert_eq!((woken(), wheel.inner.borrow().planned), (0, due), "the driver must not sleep over it");
+        wheel.advance(Tick(due * SLOT));
+        assert_eq!((woken(), wheel.inner.borrow().planned), (1, u64::MAX));
     }
 
     #[test]

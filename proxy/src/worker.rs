@@ -157,7 +157,7 @@ impl Worker {
     }
 
     fn listen(self: &Rc<Self>, key: PortKey, listener: TcpListener) {
-        match tokio::net::TcpListener::from_std(listener) {
+        match accept::Listener::new(listener) {
             Ok(listener) => {
                 let stop = Rc::new(Notify::new());
                 self.wheel.spawn(accept::accept_all(self.clone(), key, listener, stop.clone()));

@@ -4,4 +4,5 @@ pub mod buffer;
 pub mod exchange;
 pub mod h1;
 pub mod h2;
+pub mod socket;
 pub mod stream;

@@ -3,6 +3,7 @@
 //! An enum and not a boxed trait object: the cleartext case is the hot one and stays a direct call.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -10,20 +11,22 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
+use crate::http::socket::Socket;
+
 /// One connection's byte stream.
 pub enum Stream {
     /// Cleartext TCP.
-    Tcp(TcpStream),
+    Tcp(Socket),
     /// TLS over TCP, either side. Boxed: its state is 1 KiB that a cleartext connection need not carry.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {
-    /// The socket below.
-    pub fn socket(&self) -> &TcpStream {
+    /// The descriptor of the socket below; `None` if it was lost.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Stream::Tcp(tcp) => tcp,
-            Stream::Tls(tls) => tls.get_ref().0,
+            Stream::Tcp(tcp) => tcp.descriptor(),
+            Stream::Tls(tls) => Some(tls.get_ref().0.as_fd()),
         }
     }
 
@@ -42,14 +45,37 @@ impl Stream {
 
     /// Ready when a read may make progress. No buffer is needed to wait, so an idle connection holds none.
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Decrypted bytes that came with an earlier record, often the request with the end of the handshake: the
-        // socket has nothing more to say about them.
-        if let Stream::Tls(tls) = self
-            && !tls.get_ref().1.wants_read()
-        {
-            return Poll::Ready(Ok(()));
+        match self {
+            Stream::Tcp(tcp) => tcp.watched()?.poll_read_ready(cx),
+            // Decrypted bytes that came with an earlier record, often the request with the end of the handshake:
+            // the socket has nothing more to say about them.
+            Stream::Tls(tls) if !tls.get_ref().1.wants_read() => Poll::Ready(Ok(())),
+            Stream::Tls(tls) => tls.get_ref().0.poll_read_ready(cx),
         }
-        self.socket().poll_read_ready(cx)
+    }
+
+    /// Reads what is here already: see [`Socket::read_at_once`].
+    pub fn read_at_once(&self, buf: &mut [u8]) -> Option<io::Result<usize>> {
+        match self {
+            Stream::Tcp(tcp) => tcp.read_at_once(buf),
+            Stream::Tls(_) => None,
+        }
+    }
+
+    /// Whether the runtime tells of what happens on the socket.
+    pub fn is_watched(&self) -> bool {
+        match self {
+            Stream::Tcp(tcp) => tcp.is_watched(),
+            Stream::Tls(_) => true,
+        }
+    }
+
+    /// The last bytes of a connection: see [`Socket::poll_write_last`].
+    pub fn poll_write_last(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Tcp(tcp) => tcp.poll_write_last(cx, bytes),
+            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_write(cx, bytes),
+        }
     }
 
     /// Reads once into `buf`; 0 = the other end closed.

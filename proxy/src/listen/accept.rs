@@ -1,14 +1,17 @@
 //! From a listening socket to a connection that is served: limits, TLS, the choice of protocol.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use rustix::net::SocketFlags;
+use tokio::io::Interest;
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
+use crate::http::socket::Socket;
 use crate::http::stream::Stream;
 use crate::http::{h1, h2};
 use crate::request::Client;
@@ -24,7 +27,7 @@ const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Accepts until told to stop, then takes what the kernel has already completed, so that closing the socket
 /// resets nobody.
-pub async fn accept_all(worker: Rc<Worker>, key: PortKey, listener: TcpListener, stop: Rc<Notify>) {
+pub async fn accept_all(worker: Rc<Worker>, key: PortKey, listener: Listener, stop: Rc<Notify>) {
     let stopped = stop.notified();
     tokio::pin!(stopped);
     loop {
@@ -44,13 +47,32 @@ pub async fn accept_all(worker: Rc<Worker>, key: PortKey, listener: TcpListener,
         }
     }
     // Past the runtime, which may not have heard of the last ones yet.
-    let Ok(listener) = listener.into_std() else { return };
-    while let Ok((tcp, peer)) = listener.accept() {
-        if tcp.set_nonblocking(true).is_ok()
-            && let Ok(tcp) = TcpStream::from_std(tcp)
-        {
-            begin(&worker, key, tcp, peer);
-        }
+    while let Ok((tcp, peer)) = listener.accept_now() {
+        begin(&worker, key, tcp, peer);
+    }
+}
+
+/// A listening socket that hands out sockets which nobody watches yet (see [`Socket`]).
+///
+/// tokio's own listener hands out watched ones, and its `AsyncFd` cannot be had without `unsafe`. To be told of
+/// new connections the type around the descriptor does not matter, so it is a stream.
+pub struct Listener(tokio::net::TcpStream);
+
+impl Listener {
+    /// Must be called on a runtime; `listener` must not block.
+    pub fn new(listener: TcpListener) -> io::Result<Listener> {
+        tokio::net::TcpStream::from_std(OwnedFd::from(listener).into()).map(Listener)
+    }
+
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        self.0.async_io(Interest::READABLE, || self.accept_now()).await
+    }
+
+    fn accept_now(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let (tcp, peer) = rustix::net::acceptfrom_with(&self.0, flags)?;
+        let peer = peer.ok_or(io::ErrorKind::ConnectionAborted)?.try_into()?;
+        Ok((tcp.into(), peer))
     }
 }
 
@@ -69,7 +91,7 @@ fn begin(worker: &Rc<Worker>, key: PortKey, tcp: TcpStream, peer: SocketAddr) {
     worker.wheel.spawn(async move {
         let worker = &admitted.0;
         let stream = match tls {
-            None => Some(Stream::Tcp(tcp)),
+            None => Some(Stream::Tcp(Socket::fresh(tcp))),
             // Boxed: the connection's task must not carry for ever what only its beginning needs.
             Some((acceptor, within)) => Box::pin(secure(worker, acceptor, within, tcp)).await,
         };
@@ -81,6 +103,7 @@ fn begin(worker: &Rc<Worker>, key: PortKey, tcp: TcpStream, peer: SocketAddr) {
 
 /// The TLS handshake; `None` = it failed, and was counted.
 async fn secure(worker: &Worker, acceptor: TlsAcceptor, within: Duration, tcp: TcpStream) -> Option<Stream> {
+    let Ok(tcp) = tokio::net::TcpStream::from_std(tcp) else { return None };
     let end = match tokio::time::timeout(within, acceptor.accept(tcp)).await {
         Ok(Ok(tls)) => {
             worker.counters().tls_handshakes.add(1);

@@ -210,7 +210,7 @@ async fn open(
 
 async fn stream(dial: &Dial, endpoint: &Endpoint) -> Result<Stream, TryError> {
     let tcp = dial_tcp(endpoint.socket).await.map_err(|_| TryError::untouched(ErrorKind::ConnectFailed))?;
-    let Some(tls) = &dial.tls else { return Ok(Stream::Tcp(tcp)) };
+    let Some(tls) = &dial.tls else { return Ok(Stream::Tcp(tcp.into())) };
     match TlsConnector::from(tls.config.clone()).connect(endpoint.name.clone(), tcp).await {
         Ok(tls) => Ok(Stream::Tls(Box::new(tls.into()))),
         Err(_) => Err(TryError::untouched(ErrorKind::TlsFailed)),

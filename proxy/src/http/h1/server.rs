@@ -9,6 +9,7 @@ use causeway_proxy_http1::{
     Framing, Limits, RequestError, RequestHead, ResponseHead, ResponseOut, Trailers, Version, parse_request,
     write_own_response, write_response,
 };
+use causeway_proxy_policy::Tick;
 
 use crate::http::exchange::{BodyError, Down, Fill, Response};
 use crate::http::h1::Wire;
@@ -17,7 +18,7 @@ use crate::listen::accept::{Opening, opening};
 use crate::request::{self, Client};
 use crate::snapshot::PortKey;
 use crate::telemetry::counters::ConnectionEnd;
-use crate::timer::{Fired, Tag, Timer};
+use crate::timer::{Fired, Tag, Timer, WAKE_SOON};
 use crate::worker::Worker;
 
 /// Unread request body up to this is read and dropped, so that the connection can be used again after an early
@@ -43,6 +44,8 @@ pub struct ServerConn {
     aborted: bool,
     /// A 100-continue is owed and nothing was sent yet.
     expects: bool,
+    /// When a client that waits for its first answer begins to be watched for leaving.
+    watch_from: Option<Tick>,
 }
 
 impl ServerConn {
@@ -60,6 +63,7 @@ impl ServerConn {
             responded: false,
             aborted: false,
             expects: false,
+            watch_from: None,
         }
     }
 
@@ -82,6 +86,9 @@ impl ServerConn {
                 Opening::Unclear => {}
             }
             let read = std::future::poll_fn(|cx| {
+                if let Some(read) = self.wire.read_at_once() {
+                    return Poll::Ready(read);
+                }
                 ready!(self.wire.poll_idle(cx))?;
                 self.wire.poll_read(cx)
             });
@@ -263,6 +270,18 @@ impl ServerConn {
             if self.wire.input.is_full() || !self.wire.input.data().is_empty() {
                 return Poll::Pending;
             }
+            if !self.wire.stream.is_watched() {
+                // Most requests of a fresh connection are answered before it would pay to watch it.
+                match self.watch_from {
+                    None => {
+                        self.watch_from = Some(self.worker.now() + WAKE_SOON);
+                        self.worker.wheel.wake_soon(cx.waker());
+                        return Poll::Pending;
+                    }
+                    Some(at) if self.worker.now() < at => return Poll::Pending,
+                    Some(_) => {}
+                }
+            }
             if ready!(self.wire.stream.poll_readable(cx)).is_err() {
                 return Poll::Ready(());
             }
@@ -310,7 +329,11 @@ impl ServerConn {
 
     /// Ends the response.
     pub fn finish(&mut self, trailers: Option<&Trailers>) -> io::Result<()> {
-        self.wire.finish(trailers)
+        self.wire.finish(trailers)?;
+        if !self.reusable {
+            self.wire.end_follows();
+        }
+        Ok(())
     }
 
     /// Sends what is queued.
@@ -330,7 +353,9 @@ impl ServerConn {
         self.wire.discard_output();
         self.reusable = false;
         // Fails only on a socket that is gone.
-        let _ = socket2::SockRef::from(self.wire.stream.socket()).set_linger(Some(Duration::ZERO));
+        if let Some(socket) = self.wire.stream.descriptor() {
+            let _ = socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+        }
     }
 
     /// Turns both directions into plain bytes, after the head of an upgrade was queued.

@@ -47,6 +47,8 @@ pub struct Wire {
     payload: usize,
     ended: bool,
     encoder: Encoder,
+    /// The connection ends with what is being written.
+    last: bool,
 }
 
 impl Wire {
@@ -62,6 +64,7 @@ impl Wire {
             payload: 0,
             ended: true,
             encoder: Encoder::Done,
+            last: false,
         }
     }
 
@@ -70,6 +73,12 @@ impl Wire {
         let n = ready!(self.stream.poll_read_into(cx, self.input.room()))?;
         self.input.filled(n);
         Poll::Ready(Ok(n))
+    }
+
+    /// Reads what a connection brought along, if it did.
+    pub fn read_at_once(&mut self) -> Option<io::Result<usize>> {
+        let read = self.stream.read_at_once(self.input.room())?;
+        Some(read.inspect(|&n| self.input.filled(n)))
     }
 
     /// Waits for bytes without holding a buffer.
@@ -244,7 +253,11 @@ impl Wire {
     /// Sends what was collected.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.output.len() {
-            let n = ready!(self.stream.poll_write_two(cx, &self.output[self.written..], &[]))?;
+            let rest = &self.output[self.written..];
+            let n = ready!(match self.last {
+                true => self.stream.poll_write_last(cx, rest),
+                false => self.stream.poll_write_two(cx, rest, &[]),
+            })?;
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -255,6 +268,11 @@ impl Wire {
             return std::pin::Pin::new(&mut self.stream).poll_flush(cx);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Says that the end of the connection follows at once upon what was collected.
+    pub fn end_follows(&mut self) {
+        self.last = true;
     }
 
     /// Sends what was collected and ends our direction.
