@@ -46,6 +46,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::Thread;
 use std::time::Duration;
 
 use causeway_config::AccessLogTarget;
@@ -60,6 +61,8 @@ const QUEUE: usize = 8192;
 pub struct AccessLog {
     queue: SyncSender<Message>,
     state: Arc<State>,
+    /// The writer's thread, to be had out of its pause.
+    writer: Option<Thread>,
     /// Failures are logged.
     failures: AtomicBool,
     /// A success is logged if half its roll is below this; at most 2^63.
@@ -109,10 +112,14 @@ impl AccessLog {
         let state = Arc::new(State::default());
         let theirs = state.clone();
         let thread = std::thread::Builder::new().name("access-log".to_owned());
-        if let Err(e) = thread.spawn(move || writer::run(&records, &theirs)) {
-            super::log::event("access-log", format_args!("cannot start its thread: {e}"));
-        }
-        AccessLog { queue, state, failures: AtomicBool::new(false), threshold: AtomicU64::new(0) }
+        let writer = match thread.spawn(move || writer::run(&records, &theirs)) {
+            Ok(writer) => Some(writer.thread().clone()),
+            Err(e) => {
+                super::log::event("access-log", format_args!("cannot start its thread: {e}"));
+                None
+            }
+        };
+        AccessLog { queue, state, writer, failures: AtomicBool::new(false), threshold: AtomicU64::new(0) }
     }
 
     /// Opens what `config` names, and changes nothing yet: the error, a path with the system's reason, refuses
@@ -170,7 +177,11 @@ impl AccessLog {
 
     /// Says whether there is a writer. A full queue needs no wake: its writer is not asleep.
     fn wake(&self) -> bool {
-        !matches!(self.queue.try_send(Message::Wake), Err(TrySendError::Disconnected(_)))
+        let sent = self.queue.try_send(Message::Wake);
+        if let Some(writer) = &self.writer {
+            writer.unpark();
+        }
+        !matches!(sent, Err(TrySendError::Disconnected(_)))
     }
 }
 

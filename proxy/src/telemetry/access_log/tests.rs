@@ -102,7 +102,13 @@ fn a_full_queue_drops_and_counts_and_never_blocks() {
     // Nobody reads this queue.
     let (queue, _records) = sync_channel(2);
     let state = Arc::new(State::default());
-    let log = AccessLog { queue, state, failures: AtomicBool::new(true), threshold: AtomicU64::new(0) };
+    let log = AccessLog {
+        queue,
+        state,
+        writer: None,
+        failures: AtomicBool::new(true),
+        threshold: AtomicU64::new(0),
+    };
     (0..5).for_each(|_| log.send(record("/")));
     assert_eq!(log.dropped(), 3);
     log.configure(&config(AccessLogTarget::Off, 0.0)).unwrap();

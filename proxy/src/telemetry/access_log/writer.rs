@@ -2,18 +2,26 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::sink::Sink;
 use super::{Message, State, format};
 
-/// Lines are written in one piece up to about this many bytes: few calls under load, none delayed without.
+/// Lines are written in one piece up to about this many bytes: few calls under load.
 const BATCH: usize = 64 * 1024;
+
+/// What comes within this after a line is written with it: waking this thread for each line cost a busy worker
+/// more than the line itself. The queue has room for this long at 800,000 lines a second.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// Writes until every handle is gone.
 pub(super) fn run(records: &Receiver<Message>, state: &State) {
     let mut writer = Writer { records, state, sink: Sink::off(), lines: Vec::new() };
     while let Ok(message) = records.recv() {
+        if matches!(message, Message::Record(_)) {
+            // Ended early by a flush.
+            std::thread::park_timeout(GATHER);
+        }
         writer.write_from(message);
         // Whoever asks for a flush is in the list before its wake is in the queue, and the wake may have been
         // taken out together with records: so the list is looked at until it is empty, not once a wake.
