@@ -56,6 +56,10 @@ const fn is_one_of(c: u8, set: &[u8]) -> bool {
     false
 }
 
+pub(crate) const fn is_const(octet: u8, class: u8) -> bool {
+    classes()[octet as usize] & class != 0
+}
+
 #[inline]
 pub(crate) fn is(octet: u8, class: u8) -> bool {
     CLASSES[octet as usize] & class != 0

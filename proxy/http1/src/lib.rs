@@ -55,6 +55,7 @@ mod fields;
 mod head;
 mod known;
 mod limits;
+mod name;
 mod parse;
 mod scan;
 mod write;
@@ -67,6 +68,7 @@ pub use head::{
 };
 pub use known::Known;
 pub use limits::Limits;
+pub use name::Name;
 pub use parse::{parse_request, parse_response};
 pub use write::{
     CHUNK_END, CONTINUE, ChunkHeader, RequestOut, ResponseOut, reason_phrase, write_chunk, write_last_chunk,

@@ -31,7 +31,11 @@ fn skip(bytes: &[u8], from: usize, stops: impl Fn(u64) -> u64) -> usize {
 #[inline(always)]
 fn is_all(bytes: &[u8], stops: impl Fn(u64) -> u64) -> bool {
     // The last word overlaps the one before.
-    let Some(last) = bytes.last_chunk::<8>() else { return false };
+    let Some(last) = bytes.last_chunk::<8>() else {
+        let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) else { return false };
+        return stops(u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32)
+            == 0;
+    };
     let words = bytes.as_chunks::<8>().0.iter().fold(0, |all, word| all | stops(u64::from_le_bytes(*word)));
     words | stops(u64::from_le_bytes(*last)) == 0
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use causeway_proxy_http1::{Known, RequestHead, RequestKind, ResponseHead};
 use causeway_proxy_policy::retry::{Outcome, Pushback, RetryContext};
-use causeway_proxy_policy::{FailureKind, Route, Tick};
+use causeway_proxy_policy::{FailureKind, Route, Target, Tick};
 
 use super::body::RequestBody;
 use super::client::{Claims, Client};
@@ -41,7 +41,7 @@ pub struct Won<'s> {
     pub up: Up,
     pub lane: &'s Lane,
     pub endpoint: &'s Endpoint,
-    pub response: ResponseHead,
+    pub response: Box<ResponseHead>,
     /// Held until the response has ended.
     pub permit: RequestPermit<'s>,
 }
@@ -79,16 +79,14 @@ impl<'s> Attempts<'_, 's> {
         &self,
         down: &mut Down<'_>,
         body: &mut RequestBody,
-        mut route: Route,
+        route: &mut Route,
         story: &mut Story<'s>,
     ) -> Result<Won<'s>, ErrorKind> {
         let worker = self.worker;
-        let view = ServiceView::new(self.service, worker.index);
-        let next = |route: &mut Route| self.service.plan.next(route, &view, worker.now(), worker.roll());
         let mut deadline = None;
         let mut refused = None;
         let mut tries = 0;
-        let mut target = next(&mut route);
+        let mut target = self.next(route);
         loop {
             let Some(at) = target else { return Err(refused.unwrap_or(ErrorKind::NoEndpoint)) };
             let lane = &self.service.lanes[usize::from(at.cluster)];
@@ -99,7 +97,7 @@ impl<'s> Attempts<'_, 's> {
                 lane.state.cells(worker.index).overflows.add(1);
                 refused = Some(ErrorKind::Overloaded(LimitKind::Requests));
                 route.refused(at);
-                target = next(&mut route);
+                target = self.next(route);
                 continue;
             };
             tries += 1;
@@ -120,7 +118,7 @@ impl<'s> Attempts<'_, 's> {
                         lane.state.cells(worker.index).overflows.add(1);
                         refused = Some(error.kind);
                         route.refused(at);
-                        target = next(&mut route);
+                        target = self.next(route);
                         continue;
                     }
                     None => return Err(error.kind),
@@ -147,7 +145,7 @@ impl<'s> Attempts<'_, 's> {
                     return None;
                 }
                 route.failed(at, how, now);
-                let to = next(&mut route)?;
+                let to = self.next(route)?;
                 record::may_retry(self, route.home(), usize::from(to.cluster), now).then_some((to, wait))
             });
             let Some((to, wait)) = again else {
@@ -163,6 +161,11 @@ impl<'s> Attempts<'_, 's> {
             self.pause(wait).await;
             target = Some(to);
         }
+    }
+
+    fn next(&self, route: &mut Route) -> Option<Target> {
+        let view = ServiceView::new(self.service, self.worker.index);
+        self.service.plan.next(route, &view, self.worker.now(), self.worker.roll())
     }
 
     /// Lets go of an answer that is not wanted. If all of it is here already, as a small error page is, the

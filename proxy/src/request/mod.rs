@@ -83,7 +83,7 @@ async fn serve<'s>(
     rule.filters.edit_request(head);
 
     let idempotent = head.method.is_idempotent() && head.upgrade.is_none();
-    let route = service.plan.route(key.hash, worker.roll()).idempotent(idempotent);
+    let mut route = service.plan.route(key.hash, worker.roll()).idempotent(idempotent);
     record::home(worker, service, route.home(), story.started);
     // Over HTTP/2 an upstream can say that it did not process a request: then any method may be repeated.
     let keep = idempotent
@@ -107,7 +107,7 @@ async fn serve<'s>(
         claims,
         timer: down.timer(),
     };
-    let won = attempts.run(down, &mut body, route, story).await;
+    let won = attempts.run(down, &mut body, &mut route, story).await;
     story.bytes_in = body.taken;
     let mut won = won?;
     rule.filters.edit_response(&mut won.response);

@@ -2,11 +2,15 @@
 
 use std::task::{Context, Poll, ready};
 
+use causeway_proxy_http1::Name;
+
 use super::attempt::{Attempts, Won};
 use super::body::{RequestBody, SendError};
 use super::error::ErrorKind;
 use super::record::{self, Story};
 use crate::http::exchange::{Down, Fill, Response, Up};
+
+const SET_COOKIE: Name = Name::new("Set-Cookie: ");
 
 /// Sends the head, then the body, then gives the connection back.
 pub async fn relay(
@@ -19,7 +23,7 @@ pub async fn relay(
 ) -> Result<(), ErrorKind> {
     let worker = attempts.worker;
     let Won { mut up, lane, endpoint, response, permit } = won;
-    let cookie = set_cookie.map(|line| (&b"Set-Cookie"[..], line));
+    let cookie = set_cookie.map(|line| (SET_COOKIE, line));
     story.status = response.status;
     if down.respond(&response, Response { extra: cookie.as_slice(), close: false }).is_err() {
         return Err(ErrorKind::ClientGone);

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::io;
 
-use causeway_proxy_http1::{Known, Version};
+use causeway_proxy_http1::{Known, Name, Version};
 use causeway_proxy_policy::Tick;
 
 use super::attempt::{Attempts, Ended, Won};
@@ -15,6 +15,13 @@ use crate::http::exchange::{Down, Request, Up};
 use crate::snapshot::{Endpoint, Lane};
 use crate::upstream::connect::{self, Phase};
 use crate::upstream::permit::RequestPermit;
+
+const VIA: Name = Name::new("Via: ");
+const TIMEOUT: Name = Name::new("X-Request-Timeout: ");
+const ATTEMPT: Name = Name::new("X-Causeway-Attempt: ");
+const FORWARDED_FOR: Name = Name::new("X-Forwarded-For: ");
+const FORWARDED_PROTO: Name = Name::new("X-Forwarded-Proto: ");
+const FORWARDED_HOST: Name = Name::new("X-Forwarded-Host: ");
 
 /// What happened to the connection of a failed try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,20 +139,15 @@ impl<'s> Attempts<'_, 's> {
             Version::Http11 => b"1.1 causeway",
             Version::Http2 => b"2.0 causeway",
         };
-        let mut extra: [(&[u8], &[u8]); 6] = [
-            (b"Via", via),
-            (b"X-Request-Timeout", left_text.as_bytes()),
-            (b"X-Causeway-Attempt", attempt_text.format(attempt).as_bytes()),
-            (b"", b""),
-            (b"", b""),
-            (b"", b""),
-        ];
+        let mut extra: [(Name, &[u8]); 6] = [(VIA, via); 6];
+        extra[1] = (TIMEOUT, left_text.as_bytes());
+        extra[2] = (ATTEMPT, attempt_text.format(attempt).as_bytes());
         let mut n = 3;
         let proto: &[u8] = if self.client.tls { b"https" } else { b"http" };
-        let claims: [(Known, &[u8], &[u8]); 3] = [
-            (Known::XForwardedFor, b"X-Forwarded-For", &self.client.peer_text),
-            (Known::XForwardedProto, b"X-Forwarded-Proto", proto),
-            (Known::XForwardedHost, b"X-Forwarded-Host", self.head.host()),
+        let claims: [(Known, Name, &[u8]); 3] = [
+            (Known::XForwardedFor, FORWARDED_FOR, &self.client.peer_text),
+            (Known::XForwardedProto, FORWARDED_PROTO, proto),
+            (Known::XForwardedHost, FORWARDED_HOST, self.head.host()),
         ];
         for (known, name, value) in claims {
             // What a trusted proxy said stays: see `Client::settle`.

@@ -3,6 +3,7 @@
 use crate::class;
 use crate::fields::Field;
 use crate::known::Known;
+use crate::name::Name;
 
 /// The decimal digits of a `u64`: at most 20.
 pub(super) fn decimal(out: &mut Vec<u8>, mut number: u64) {
@@ -26,12 +27,25 @@ pub(super) fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     }
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
+    self::value(out, value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn value(out: &mut Vec<u8>, value: &[u8]) {
     if class::is_value(value) {
         out.extend_from_slice(value);
     } else {
         out.extend(value.iter().map(|&c| if class::is_value_octet(c) { c } else { b' ' }));
     }
-    out.extend_from_slice(b"\r\n");
+}
+
+/// As [`field`], by names that need no look.
+pub(super) fn extra(out: &mut Vec<u8>, extra: &[(Name, &[u8])]) {
+    for (name, value) in extra {
+        out.extend_from_slice(name.line_start());
+        self::value(out, value);
+        out.extend_from_slice(b"\r\n");
+    }
 }
 
 pub(super) fn fields(out: &mut Vec<u8>, fields: &[(&[u8], &[u8])]) {

@@ -3,6 +3,7 @@
 use crate::class::{self, QUERY};
 use crate::head::{Form, Framing, Method, RequestHead};
 use crate::known::Known;
+use crate::name::Name;
 use crate::write::line;
 
 /// How a request head is sent on.
@@ -20,7 +21,7 @@ pub struct RequestOut<'a> {
     /// Tell the upstream that no other request will follow.
     pub close: bool,
     /// Fields to add at the end: `Via`, `X-Forwarded-For`, trace context.
-    pub extra: &'a [(&'a [u8], &'a [u8])],
+    pub extra: &'a [(Name, &'a [u8])],
 }
 
 impl<'a> RequestOut<'a> {
@@ -71,7 +72,7 @@ pub fn write_request(head: &RequestHead, out: &mut Vec<u8>, opts: &RequestOut<'_
             line::field(out, b"Upgrade", upgrade);
         }
     }
-    line::fields(out, opts.extra);
+    line::extra(out, opts.extra);
     out.extend_from_slice(b"\r\n");
 }
 

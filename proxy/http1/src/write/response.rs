@@ -2,6 +2,7 @@
 
 use crate::head::{Framing, ResponseHead, Version};
 use crate::known::Known;
+use crate::name::Name;
 use crate::write::line;
 
 /// The interim response that asks for the body (RFC 9110 section 15.2.1).
@@ -19,7 +20,7 @@ pub struct ResponseOut<'a> {
     /// The client's version.
     pub version: Version,
     /// Fields to add at the end: `Via`, `Date`, a cookie.
-    pub extra: &'a [(&'a [u8], &'a [u8])],
+    pub extra: &'a [(Name, &'a [u8])],
 }
 
 impl<'a> ResponseOut<'a> {
@@ -71,7 +72,7 @@ pub fn write_response(head: &ResponseHead, out: &mut Vec<u8>, opts: &ResponseOut
             }
         }
     }
-    line::fields(out, opts.extra);
+    line::extra(out, opts.extra);
     out.extend_from_slice(b"\r\n");
 }
 

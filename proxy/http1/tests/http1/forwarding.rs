@@ -122,7 +122,7 @@ fn a_filter_cannot_add_a_second_framing() {
 fn overrides_and_extra_fields_are_written() {
     let head = ok(b"POST /old?q HTTP/1.1\r\nHost: a\r\nX: y\r\nContent-Length: 5\r\n\r\n");
     let mut out = b"before|".to_vec();
-    let extra: [(&[u8], &[u8]); 3] = [(b"Via", b"1.1 edge"), (b"X-Bad", b"a\r\nb\0c"), (b"no name", b"d")];
+    let extra: [(Name, &[u8]); 2] = [(Name::new("Via: "), b"1.1 edge"), (Name::new("X-Bad: "), b"a\r\nb\0c")];
     let opts = RequestOut {
         path: Some(b"/new path?\xfc"),
         host: Some(b"up:81"),

@@ -136,7 +136,7 @@ proptest! {
     fn extra_fields_never_become_more_than_one_line(value in prop::collection::vec(any::<u8>(), 0..20)) {
         let head = ok(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         let mut out = Vec::new();
-        write_request(&head, &mut out, &RequestOut { extra: &[(b"x-extra", &value)], ..RequestOut::of(&head) });
+        write_request(&head, &mut out, &RequestOut { extra: &[(Name::new("x-extra: "), &value)], ..RequestOut::of(&head) });
         prop_assert_eq!(ok(&out).fields.len(), 2);
     }
 }

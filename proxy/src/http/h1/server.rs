@@ -108,24 +108,28 @@ impl ServerConn {
         (self.wire, self.timer)
     }
 
+    /// Waits for the next request, holding no memory for it. False: none will come, nothing is owed.
+    async fn awaits_request(&mut self) -> bool {
+        if !self.wire.input.data().is_empty() {
+            return true;
+        }
+        let Some(idle) = self.worker.snapshot().port(self.key).map(|port| port.client.keep_alive_idle) else {
+            return false;
+        };
+        self.timer.set(Some(self.worker.now() + idle));
+        self.timer.tag(Tag::Idle);
+        let woke = self.timer.guard(std::future::poll_fn(|cx| self.wire.poll_idle(cx))).await;
+        self.timer.tag(Tag::None);
+        // Idle for long enough, or the process drains: a close between requests is nobody's error.
+        matches!(woke, Ok(Ok(())))
+    }
+
     /// Reads the next head. `Ok(false)`: the connection is over, nothing is owed.
     async fn read_head(&mut self, head: &mut RequestHead) -> Result<bool, RequestError> {
         let snapshot = self.worker.snapshot();
         let Some(port) = snapshot.port(self.key) else { return Ok(false) };
         let limits = &port.client.head;
         let mut resume = 0;
-        if self.wire.input.data().is_empty() {
-            let idle = port.client.keep_alive_idle;
-            self.timer.set(Some(self.worker.now() + idle));
-            self.timer.tag(Tag::Idle);
-            let woke = self.timer.guard(std::future::poll_fn(|cx| self.wire.poll_idle(cx))).await;
-            self.timer.tag(Tag::None);
-            match woke {
-                Ok(Ok(())) => {}
-                // Idle for long enough, or the process drains: a close between requests is nobody's error.
-                Ok(Err(_)) | Err(_) => return Ok(false),
-            }
-        }
         // The whole head must come within this, however slowly it drips (slowloris).
         let mut armed = false;
         loop {
@@ -376,7 +380,7 @@ impl ServerConn {
 
 /// Serves a connection until it ends.
 pub async fn serve(worker: &Rc<Worker>, client: &Client, conn: &mut ServerConn) {
-    loop {
+    while conn.awaits_request().await {
         let mut head = worker.take_request_head();
         match conn.read_head(&mut head).await {
             Ok(true) => {}
