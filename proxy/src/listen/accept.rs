@@ -87,23 +87,22 @@ fn begin(worker: &Rc<Worker>, key: PortKey, tcp: TcpStream, peer: SocketAddr) {
     worker.counters().connections.enter();
     worker.counters().connections_total.add(1);
     let admitted = Admitted(worker.clone());
-    let tls = port.tls.clone().map(|config| (TlsAcceptor::from(config), port.client.tls_handshake));
+    let client = Client::new(key, peer, port.tls.is_some());
+    let Some(config) = port.tls.clone() else {
+        return worker.wheel.spawn(converse(admitted, client, Stream::Tcp(Socket::fresh(tcp))));
+    };
+    let (acceptor, within) = (TlsAcceptor::from(config), port.client.tls_handshake);
     worker.wheel.spawn(async move {
-        let worker = &admitted.0;
-        let stream = match tls {
-            None => Some(Stream::Tcp(Socket::fresh(tcp))),
-            // Boxed: the connection's task must not carry for ever what only its beginning needs.
-            Some((acceptor, within)) => Box::pin(secure(worker, acceptor, within, tcp)).await,
-        };
-        if let Some(stream) = stream {
-            serve(worker, Client::new(key, peer, stream.is_tls()), stream).await;
+        // Boxed: the connection's task must not carry for ever what only its beginning needs.
+        if let Some(stream) = Box::pin(secure(&admitted.0, acceptor, within, tcp)).await {
+            Box::pin(converse(admitted, client, stream)).await;
         }
     });
 }
 
 /// The TLS handshake; `None` = it failed, and was counted.
 async fn secure(worker: &Worker, acceptor: TlsAcceptor, within: Duration, tcp: TcpStream) -> Option<Stream> {
-    let Ok(tcp) = tokio::net::TcpStream::from_std(tcp) else { return None };
+    let tcp = tokio::net::TcpStream::from_std(tcp).ok()?;
     let end = match tokio::time::timeout(within, acceptor.accept(tcp)).await {
         Ok(Ok(tls)) => {
             worker.counters().tls_handshakes.add(1);
@@ -116,6 +115,19 @@ async fn secure(worker: &Worker, acceptor: TlsAcceptor, within: Duration, tcp: T
     None
 }
 
+/// Speaks with a client until the connection ends. Not an `async fn`, which would hold its arguments twice.
+fn converse(admitted: Admitted, client: Client, stream: Stream) -> impl Future<Output = ()> {
+    let mut conn = h1::ServerConn::new(&admitted.0, client.key, stream);
+    async move {
+        let worker = &admitted.0;
+        match conn.is_http2().await {
+            Some(true) => Box::pin(h2::serve(worker.clone(), client, conn.into_parts())).await,
+            Some(false) => h1::serve(worker, &client, &mut conn).await,
+            None => {}
+        }
+    }
+}
+
 /// An open downstream connection; counted out when dropped, also by a panic.
 struct Admitted(Rc<Worker>);
 
@@ -123,15 +135,6 @@ impl Drop for Admitted {
     fn drop(&mut self) {
         self.0.shared.downstream.give();
         self.0.counters().connections.leave();
-    }
-}
-
-async fn serve(worker: &Rc<Worker>, client: Client, stream: Stream) {
-    let mut conn = h1::ServerConn::new(worker, client.key, stream);
-    match conn.is_http2().await {
-        Some(true) => Box::pin(h2::serve(worker.clone(), client, conn.into_parts())).await,
-        Some(false) => h1::serve(worker, &client, &mut conn).await,
-        None => {}
     }
 }
 
