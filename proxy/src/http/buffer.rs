@@ -108,6 +108,12 @@ impl ReadBuffer {
         self.store = Some(new);
     }
 
+    /// Whether it has memory at present.
+    #[cfg(test)]
+    pub fn holds_memory(&self) -> bool {
+        self.store.is_some()
+    }
+
     /// Gives the memory back if nothing is unused.
     pub fn park(&mut self) {
         if self.start == self.end

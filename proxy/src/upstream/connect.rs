@@ -200,7 +200,7 @@ async fn open(
     if !http2 {
         return Ok(Opened::H1(Box::new(h1::ClientConn::new(stream, &worker.buffers, permit))));
     }
-    let connected = h2::connect(stream, permit, worker.wheel.clone());
+    let connected = h2::connect(stream, permit, &worker.buffers, worker.wheel.clone());
     match timer.guard(connected).await {
         Ok(Ok(sender)) => Ok(Opened::H2(sender)),
         Ok(Err(_)) => Err(TryError::untouched(ErrorKind::ConnectFailed)),

@@ -12,6 +12,8 @@ use http::{Method, Request as HttpRequest, Uri};
 
 use super::body::{Receiving, Sending};
 use super::fields;
+use super::io::gather;
+use crate::http::buffer::BufferPool;
 use crate::http::exchange::{BodyError, Fill, HeadError, Request};
 use crate::http::stream::Stream;
 use crate::timer::Wheel;
@@ -44,22 +46,24 @@ pub struct Sender {
 pub async fn connect(
     stream: Stream,
     permit: ConnectionPermit,
+    buffers: &BufferPool,
     wheel: Rc<Wheel>,
 ) -> Result<Sender, h2::Error> {
     let tls = stream.is_tls();
-    let (send, connection) = h2::client::Builder::new()
+    let (io, driver) = gather(stream, buffers);
+    let mut builder = h2::client::Builder::new();
+    builder
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
         .max_header_list_size(HEAD_BYTES)
-        .enable_push(false)
-        .handshake::<_, Bytes>(stream)
-        .await?;
+        .enable_push(false);
+    let (send, connection) = driver.run(builder.handshake::<_, Bytes>(io)).await?;
     let closed = Rc::new(Cell::new(false));
     let ended = closed.clone();
     wheel.spawn(async move {
         // Its error reaches every stream; nothing is left to say here.
-        let _ = connection.await;
+        let _ = driver.run(connection).await;
         ended.set(true);
         drop(permit);
     });

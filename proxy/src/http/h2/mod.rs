@@ -4,6 +4,7 @@
 mod body;
 mod client;
 mod fields;
+mod io;
 mod prefixed;
 mod server;
 

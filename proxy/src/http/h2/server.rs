@@ -13,6 +13,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::body::{Receiving, Sending};
 use super::fields;
+use super::io::gather;
 use super::prefixed::Prefixed;
 use crate::http::exchange::{BodyError, Down, Fill, Response};
 use crate::http::h1::Wire;
@@ -40,7 +41,7 @@ pub async fn serve(worker: Rc<Worker>, client: Client, (wire, timer): (Wire, Rc<
     let limits = port.client.clone();
     drop(snapshot);
     let first = wire.input.data().to_vec();
-    let io = Prefixed::new(&first, wire.into_stream());
+    let (io, driver) = gather(Prefixed::new(&first, wire.into_stream()), &worker.buffers);
 
     let mut builder = h2::server::Builder::new();
     builder
@@ -50,7 +51,7 @@ pub async fn serve(worker: Rc<Worker>, client: Client, (wire, timer): (Wire, Rc<
         .initial_connection_window_size(STREAM_WINDOW.saturating_mul(limits.http2_streams).min(MAX_WINDOW))
         .max_send_buffer_size(SEND_BUFFER);
     timer.set(Some(worker.now() + limits.request_header));
-    let mut connection = match timer.guard(builder.handshake::<_, Bytes>(io)).await {
+    let mut connection = match timer.guard(driver.run(builder.handshake::<_, Bytes>(io))).await {
         Ok(Ok(connection)) => connection,
         _ => return worker.counters().ended(ConnectionEnd::Http2Failed),
     };
@@ -64,7 +65,10 @@ pub async fn serve(worker: Rc<Worker>, client: Client, (wire, timer): (Wire, Rc<
         connection.graceful_shutdown();
     }
     loop {
-        let stream = match timer.guard(std::future::poll_fn(|cx| connection.poll_accept(cx))).await {
+        let stream = match timer
+            .guard(std::future::poll_fn(|cx| driver.poll(cx, |cx| connection.poll_accept(cx))))
+            .await
+        {
             Ok(Some(Ok(stream))) => stream,
             Ok(Some(Err(_))) => return worker.counters().ended(ConnectionEnd::Http2Failed),
             Ok(None) => return,
