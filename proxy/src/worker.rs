@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use crate::http::buffer::BufferPool;
+use crate::http::h2::Servants;
 use crate::listen::accept;
 use crate::shared::Shared;
 use crate::snapshot::{PortKey, Snapshot};
@@ -73,6 +74,8 @@ pub struct Worker {
     pub wheel: Rc<Wheel>,
     /// Spare read buffers.
     pub buffers: BufferPool,
+    /// Spare tasks for HTTP/2 streams.
+    pub servants: Servants,
     /// Idle upstream connections.
     pub pools: Pools,
     snapshot: RefCell<Rc<Held>>,
@@ -111,6 +114,7 @@ impl Worker {
             index,
             wheel: Wheel::new(shared.started),
             buffers: BufferPool::default(),
+            servants: Servants::default(),
             pools: Pools::new(index, shared.clone()),
             shared,
             snapshot: RefCell::new(Rc::new(Held(snapshot))),

@@ -6,7 +6,9 @@ mod client;
 mod fields;
 mod io;
 mod prefixed;
+mod servants;
 mod server;
 
 pub use client::{ClientStream, Sender, connect};
+pub use servants::Servants;
 pub use server::{ServerStream, serve};

@@ -15,6 +15,7 @@ use super::body::{Receiving, Sending};
 use super::fields;
 use super::io::gather;
 use super::prefixed::Prefixed;
+use super::servants;
 use crate::http::exchange::{BodyError, Down, Fill, Response};
 use crate::http::h1::Wire;
 use crate::request::{self, Client};
@@ -96,12 +97,18 @@ pub async fn serve(worker: Rc<Worker>, client: Client, (wire, timer): (Wire, Rc<
         active.set(active.get() + 1);
         let open = Open(active.clone());
         let (worker, client) = (worker.clone(), client.clone());
-        let wheel = worker.wheel.clone();
-        wheel.spawn(async move {
-            serve_stream(&worker, &client, request, respond, max_fields).await;
-            drop(open);
-        });
+        servants::serve(Job { worker, client, request, respond, max_fields, open });
     }
+}
+
+/// One stream to be served.
+pub struct Job {
+    pub worker: Rc<Worker>,
+    client: Rc<Client>,
+    request: http::Request<h2::RecvStream>,
+    respond: SendResponse<Bytes>,
+    max_fields: usize,
+    open: Open,
 }
 
 /// Counts a stream for as long as it is served, also through a panic.
@@ -113,13 +120,9 @@ impl Drop for Open {
     }
 }
 
-async fn serve_stream(
-    worker: &Rc<Worker>,
-    client: &Client,
-    request: http::Request<h2::RecvStream>,
-    mut respond: SendResponse<Bytes>,
-    max_fields: usize,
-) {
+/// Serves one stream. `timer` is its one deadline.
+pub async fn serve_stream(job: Job, timer: &Rc<Timer>) {
+    let Job { worker, client, request, mut respond, max_fields, open: _open } = job;
     let mut head = worker.take_request_head();
     // The parts are dropped here: a request under way must not hold its head twice.
     let (converted, body) = {
@@ -136,7 +139,7 @@ async fn serve_stream(
         (convert(&parts, body.is_end_stream(), &mut head), body)
     };
     let mut stream = ServerStream {
-        timer: Rc::new(worker.wheel.timer()),
+        timer: timer.clone(),
         body: Receiving::new(body),
         respond,
         sending: Sending::none(),
@@ -144,7 +147,7 @@ async fn serve_stream(
         responded: false,
     };
     match converted {
-        Ok(()) => request::handle(worker, client, Down::H2(&mut stream), &mut head).await,
+        Ok(()) => request::handle(&worker, &client, Down::H2(&mut stream), &mut head).await,
         Err(_) => {
             worker.counters().bad_requests.add(1);
             // RFC 9113 section 8.1.1: a malformed request is a stream error.
