@@ -21,7 +21,11 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::http::buffer::{BufferPool, ReadBuffer};
+use crate::http::buffer::{BUFFER_BYTES, BufferPool, ReadBuffer};
+
+/// What is handed over at once in this size goes to the stream as it is: two such fill a TLS record anyhow, and large
+/// bodies would pay a sixth more for the copy.
+const THROUGH: usize = BUFFER_BYTES / 2;
 
 /// `h2`'s end of a connection's byte stream.
 pub struct Io<S>(Rc<RefCell<Gathering<S>>>);
@@ -143,6 +147,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Io<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let gathering = &mut *self.0.borrow_mut();
+        if bufs.iter().map(|buf| buf.len()).sum::<usize>() >= THROUGH {
+            gathering.check()?;
+            ready!(gathering.poll_drain(cx))?;
+            return Pin::new(&mut gathering.stream).poll_write_vectored(cx, bufs);
+        }
         ready!(gathering.poll_room(cx))?;
         let mut taken = 0;
         for buf in bufs {
@@ -175,7 +184,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Io<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::buffer::BUFFER_BYTES;
     use std::task::Waker;
 
     /// A stream that takes `room` bytes more, and counts how it is used.
@@ -255,6 +263,18 @@ mod tests {
         let gathering = io.0.borrow();
         assert_eq!(gathering.stream.taken, b"onetwo34");
         assert_eq!((gathering.stream.writes, gathering.stream.flushes), (1, 1));
+    }
+
+    #[test]
+    fn a_large_frame_is_not_copied_and_not_sent_before_what_waits() {
+        let (mut io, _driver) = with_room(1 + THROUGH);
+        assert!(write(&mut io, b"a").is_ready());
+        let large = [io::IoSlice::new(&[b'b'; THROUGH])];
+        assert!(matches!(Pin::new(&mut io).poll_write_vectored(&mut cx(), &large), Poll::Ready(Ok(THROUGH))));
+        let gathering = io.0.borrow();
+        assert!(gathering.stream.taken.starts_with(b"ab") && gathering.stream.taken.ends_with(b"b"));
+        assert_eq!((gathering.stream.taken.len(), gathering.stream.writes), (1 + THROUGH, 2));
+        assert!(!gathering.waiting.holds_memory());
     }
 
     #[test]
