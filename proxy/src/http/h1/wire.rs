@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use causeway_proxy_http1::{BodyDecoder, Decoded, Framing, Limits, Trailers, write_chunk, write_last_chunk};
 use tokio::io::AsyncWrite;
 
-use crate::http::buffer::{BufferPool, ReadBuffer};
+use crate::http::buffer::{BUFFER_BYTES, BufferPool, ReadBuffer};
 use crate::http::exchange::{BodyError, Fill};
 use crate::http::stream::Stream;
 
@@ -46,6 +46,8 @@ pub struct Wire {
     /// Payload at the front of `input`.
     payload: usize,
     ended: bool,
+    /// The last read of the body brought a whole buffer: there is likely more.
+    plenty: bool,
     encoder: Encoder,
     /// The connection ends with what is being written.
     last: bool,
@@ -63,6 +65,7 @@ impl Wire {
             decoder: BodyDecoder::new(Framing::None),
             payload: 0,
             ended: true,
+            plenty: false,
             encoder: Encoder::Done,
             last: false,
         }
@@ -79,6 +82,26 @@ impl Wire {
     pub fn read_at_once(&mut self) -> Option<io::Result<usize>> {
         let read = self.stream.read_at_once(self.input.room())?;
         Some(read.inspect(|&n| self.input.filled(n)))
+    }
+
+    /// Reads once, of a long body in large steps.
+    fn poll_read_body(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.decoder.remaining().map_or(self.plenty, |left| left > BUFFER_BYTES as u64) {
+            self.input.widen();
+        }
+        let room = self.input.room();
+        let size = room.len();
+        match self.stream.poll_read_into(cx, room) {
+            Poll::Ready(Ok(n)) => {
+                self.input.filled(n);
+                self.plenty = n >= size.min(BUFFER_BYTES);
+                Poll::Ready(Ok(n))
+            }
+            blocked_or_failed => {
+                self.input.narrow();
+                blocked_or_failed
+            }
+        }
     }
 
     /// Waits for bytes without holding a buffer.
@@ -109,6 +132,7 @@ impl Wire {
     pub fn start_reading(&mut self, framing: Framing, limits: &Limits) {
         self.decoder = BodyDecoder::with_limits(framing, limits);
         self.payload = 0;
+        self.plenty = false;
         self.ended = self.decoder.is_done();
     }
 
@@ -137,7 +161,7 @@ impl Wire {
                 }
                 Decoded::NeedMore { consumed } => {
                     self.input.consume(consumed);
-                    match ready!(self.poll_read(cx)) {
+                    match ready!(self.poll_read_body(cx)) {
                         Ok(n) if n > 0 => {}
                         // A reset must not pass for the end of a body that only the close delimits.
                         Ok(_) if self.decoder.finish().is_ok() => self.ended = true,
