@@ -46,8 +46,9 @@ pub struct Wire {
     /// Payload at the front of `input`.
     payload: usize,
     ended: bool,
-    /// The last read of the body brought a whole buffer: there is likely more.
-    plenty: bool,
+    /// The body being read is long, by its length or because a read filled a whole buffer. Also said of the last
+    /// one while a head is read: the next is likely as long, and then comes with its head in one read.
+    long: bool,
     encoder: Encoder,
     /// The connection ends with what is being written.
     last: bool,
@@ -65,36 +66,25 @@ impl Wire {
             decoder: BodyDecoder::new(Framing::None),
             payload: 0,
             ended: true,
-            plenty: false,
+            long: false,
             encoder: Encoder::Done,
             last: false,
         }
     }
 
-    /// Reads once; 0 = the other end closed. The input must not be full.
+    /// Reads once, in large steps where bodies are long; 0 = the other end closed. The input must not be full.
     pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let n = ready!(self.stream.poll_read_into(cx, self.input.room()))?;
-        self.input.filled(n);
-        Poll::Ready(Ok(n))
-    }
-
-    /// Reads what a connection brought along, if it did.
-    pub fn read_at_once(&mut self) -> Option<io::Result<usize>> {
-        let read = self.stream.read_at_once(self.input.room())?;
-        Some(read.inspect(|&n| self.input.filled(n)))
-    }
-
-    /// Reads once, of a long body in large steps.
-    fn poll_read_body(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.decoder.remaining().map_or(self.plenty, |left| left > BUFFER_BYTES as u64) {
+        if self.long {
             self.input.widen();
         }
         let room = self.input.room();
-        let size = room.len();
+        let enough = room.len().min(BUFFER_BYTES);
         match self.stream.poll_read_into(cx, room) {
             Poll::Ready(Ok(n)) => {
                 self.input.filled(n);
-                self.plenty = n >= size.min(BUFFER_BYTES);
+                if self.decoder.remaining().is_none() {
+                    self.long = n >= enough;
+                }
                 Poll::Ready(Ok(n))
             }
             blocked_or_failed => {
@@ -102,6 +92,12 @@ impl Wire {
                 blocked_or_failed
             }
         }
+    }
+
+    /// Reads what a connection brought along, if it did.
+    pub fn read_at_once(&mut self) -> Option<io::Result<usize>> {
+        let read = self.stream.read_at_once(self.input.room())?;
+        Some(read.inspect(|&n| self.input.filled(n)))
     }
 
     /// Waits for bytes without holding a buffer.
@@ -132,7 +128,9 @@ impl Wire {
     pub fn start_reading(&mut self, framing: Framing, limits: &Limits) {
         self.decoder = BodyDecoder::with_limits(framing, limits);
         self.payload = 0;
-        self.plenty = false;
+        if let Framing::Length(length) = framing {
+            self.long = length > BUFFER_BYTES as u64;
+        }
         self.ended = self.decoder.is_done();
     }
 
@@ -161,7 +159,7 @@ impl Wire {
                 }
                 Decoded::NeedMore { consumed } => {
                     self.input.consume(consumed);
-                    match ready!(self.poll_read_body(cx)) {
+                    match ready!(self.poll_read(cx)) {
                         Ok(n) if n > 0 => {}
                         // A reset must not pass for the end of a body that only the close delimits.
                         Ok(_) if self.decoder.finish().is_ok() => self.ended = true,
