@@ -131,6 +131,9 @@ impl ServicePlan {
             if weight <= 0.0 {
                 continue;
             }
+            if winner.is_some_and(|(_, top, _)| !rendezvous::may_reach(top, key, hash, weight)) {
+                continue;
+            }
             let s = rendezvous::score(key, hash, weight);
             if winner.is_none_or(|(_, top, r)| s > top || (s == top && rank < r)) {
                 winner = Some((c, s, rank));
