@@ -66,19 +66,20 @@ pub(crate) fn is(octet: u8, class: u8) -> bool {
 }
 
 /// The first place from `from` on whose octet is not of `class`, or the end.
+///
+/// Eight look-ups between two looks at the end: half the instructions of one by one.
 #[inline]
 pub(crate) fn end_of(class: u8, bytes: &[u8], from: usize) -> usize {
+    let outside = |octet: &u8| !is(*octet, class);
     let mut at = from;
-    while at < bytes.len() && is(bytes[at], class) {
-        at += 1;
+    let (words, rest) = bytes.get(from..).unwrap_or_default().as_chunks::<8>();
+    for word in words {
+        if let Some(place) = word.iter().position(outside) {
+            return at + place;
+        }
+        at += word.len();
     }
-    at
-}
-
-/// As [`end_of`], for classes that hold letters, digits and `-` and texts that hold little else.
-#[inline]
-pub(crate) fn end_of_word(class: u8, bytes: &[u8], from: usize) -> usize {
-    end_of(class, bytes, scan::skip_word(bytes, from))
+    at + rest.iter().position(outside).unwrap_or(rest.len())
 }
 
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
@@ -112,7 +113,7 @@ pub(crate) fn is_value(bytes: &[u8]) -> bool {
 }
 
 #[inline]
-pub(crate) fn is_value_octet(octet: u8) -> bool {
+pub(crate) const fn is_value_octet(octet: u8) -> bool {
     octet == b'\t' || (octet >= b' ' && octet != 0x7f)
 }
 
@@ -169,7 +170,6 @@ mod tests {
                     let expected = if is(octet, class) { 40 } else { place };
                     let from = place.saturating_sub(17);
                     assert_eq!(end_of(class, &bytes, from), expected);
-                    assert_eq!(end_of_word(class, &bytes, from), expected);
                     if class == PATH {
                         assert_eq!(end_of_path(&bytes, from), expected, "octet {octet} at {place}");
                     }

@@ -114,7 +114,9 @@ macro_rules! impl_fields {
             pub fn find<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
                 self.fields
                     .iter()
-                    .filter(move |field| !field.drop && field.name.of(&self.bytes).eq_ignore_ascii_case(name))
+                    .filter(move |field| {
+                        !field.drop && $crate::scan::same_but_case(field.name.of(&self.bytes), name)
+                    })
                     .map(|field| field.value.of(&self.bytes))
             }
 
@@ -154,7 +156,7 @@ macro_rules! impl_fields {
             /// Drops every field of that name, whatever its case.
             pub fn remove_name(&mut self, name: &[u8]) {
                 for field in &mut self.fields {
-                    if field.name.of(&self.bytes).eq_ignore_ascii_case(name) {
+                    if $crate::scan::same_but_case(field.name.of(&self.bytes), name) {
                         field.drop = true;
                     }
                 }
@@ -168,7 +170,7 @@ macro_rules! impl_fields {
                 let before = self.fields.len();
                 self.push(name, value)?;
                 for field in &mut self.fields[..before] {
-                    if field.name.of(&self.bytes).eq_ignore_ascii_case(name) {
+                    if $crate::scan::same_but_case(field.name.of(&self.bytes), name) {
                         field.drop = true;
                     }
                 }

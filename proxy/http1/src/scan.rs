@@ -40,14 +40,19 @@ fn is_all(bytes: &[u8], stops: impl Fn(u64) -> u64) -> bool {
     words | stops(u64::from_le_bytes(*last)) == 0
 }
 
+/// The top bits of the octets that are no letters.
+#[inline(always)]
+fn not_letter(word: u64) -> u64 {
+    // Additions stay within their octets, since the top bits are cleared before.
+    let lower = (word | (ONES * 0x20)) & !TOPS;
+    (!(lower + ONES * (0x80 - b'a' as u64)) | (lower + ONES * (0x7f - b'z' as u64)) | word) & TOPS
+}
+
 /// The top bits of the octets that are neither letters nor `-`.
 #[inline(always)]
 fn not_word(word: u64) -> u64 {
-    // Additions stay within their octets, since the top bits are cleared before.
-    let lower = (word | (ONES * 0x20)) & !TOPS;
-    let not_letter = !(lower + ONES * (0x80 - b'a' as u64)) | (lower + ONES * (0x7f - b'z' as u64));
     let not_dash = ((word ^ (ONES * b'-' as u64)) & !TOPS) + ONES * 0x7f;
-    ((not_letter & not_dash) | word) & TOPS
+    not_letter(word) & (not_dash | word)
 }
 
 /// The top bits of controls. The subtraction sets that of one below SP, the addition that of DEL; a borrow
@@ -68,12 +73,6 @@ fn not_path(word: u64) -> u64 {
     (outside | equal(b'#') | equal(b'?') | equal(b'\\')) & TOPS
 }
 
-/// Skips letters and `-`.
-#[inline]
-pub(crate) fn skip_word(bytes: &[u8], from: usize) -> usize {
-    skip(bytes, from, not_word)
-}
-
 /// Skips what a field value may hold but HTAB.
 #[inline]
 pub(crate) fn skip_text(bytes: &[u8], from: usize) -> usize {
@@ -84,6 +83,21 @@ pub(crate) fn skip_text(bytes: &[u8], from: usize) -> usize {
 #[inline]
 pub(crate) fn skip_path(bytes: &[u8], from: usize) -> usize {
     skip(bytes, from, not_path)
+}
+
+/// Whether two texts are the same but for the case of letters. Exact, unlike the others here.
+#[inline]
+pub(crate) fn same_but_case(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let ((a_words, a_rest), (b_words, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let same_word = |(a, b): (&[u8; 8], &[u8; 8])| {
+        let (a, b) = (u64::from_le_bytes(*a), u64::from_le_bytes(*b));
+        // Bit 5 is the case of a letter; nothing else may differ.
+        (a ^ b) & !((!not_letter(a) & TOPS) >> 2) == 0
+    };
+    a_words.iter().zip(b_words).all(same_word) && a_rest.eq_ignore_ascii_case(b_rest)
 }
 
 /// Surely letters and `-` only.
@@ -108,11 +122,7 @@ mod tests {
         let stops_word: fn(u8) -> bool = |c| !c.is_ascii_alphabetic() && c != b'-';
         let stops_text: fn(u8) -> bool = |c| c.is_ascii_control();
         let stops_path: fn(u8) -> bool = |c| !c.is_ascii_graphic() || b"#?\\".contains(&c);
-        for (skip, stops) in [
-            (skip_word as Skip, stops_word),
-            (skip_text as Skip, stops_text),
-            (skip_path as Skip, stops_path),
-        ] {
+        for (skip, stops) in [(skip_text as Skip, stops_text), (skip_path as Skip, stops_path)] {
             for octet in 0..=255u8 {
                 for place in 0..16 {
                     let mut bytes = [b'z'; 16];
@@ -133,8 +143,22 @@ mod tests {
     }
 
     #[test]
+    fn only_the_case_of_letters_is_ignored() {
+        for a in 0..=255u8 {
+            for b in 0..=255u8 {
+                for place in [0, 7, 8] {
+                    let (mut one, mut other) = (*b"x-user-id", *b"X-User-ID");
+                    (one[place], other[place]) = (a, b);
+                    assert_eq!(same_but_case(&one, &other), a.eq_ignore_ascii_case(&b), "{a} {b} at {place}");
+                }
+            }
+        }
+        assert!(!same_but_case(b"abcdefgh", b"abcdefghi"));
+    }
+
+    #[test]
     fn a_rest_shorter_than_a_word_is_left_to_the_table() {
-        assert_eq!((skip_text(b"abc", 7), skip_word(b"abc", 1), skip_path(&[b'a'; 20], 0)), (7, 1, 16));
+        assert_eq!((skip_text(b"abc", 7), skip_text(b"abc", 1), skip_path(&[b'a'; 20], 0)), (7, 1, 16));
         assert!(!is_word(b"abc") && is_word(b"Content-Length") && is_text(b"text/html; q=0.5"));
     }
 }

@@ -9,7 +9,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use causeway_proxy_http1::{Name, RequestHead, RequestKind, ResponseHead, Trailers};
+use causeway_proxy_http1::{Name, RequestHead, RequestKind, ResponseHead, Trailers, Value};
 
 use super::{h1, h2};
 use crate::timer::Timer;
@@ -38,7 +38,7 @@ pub enum BodyError {
 #[derive(Clone, Copy, Default)]
 pub struct Response<'a> {
     /// Fields added behind the upstream's.
-    pub extra: &'a [(Name, &'a [u8])],
+    pub extra: &'a [(Name, Value<'a>)],
     /// End the connection after this response.
     pub close: bool,
 }
@@ -51,7 +51,7 @@ pub struct Request<'a> {
     /// Authority, where a filter changed it.
     pub host: Option<&'a [u8]>,
     /// Fields added behind the client's.
-    pub extra: &'a [(Name, &'a [u8])],
+    pub extra: &'a [(Name, Value<'a>)],
 }
 
 /// The client's side of an exchange.

@@ -47,6 +47,11 @@ impl Socket {
         matches!(self.0, State::Watched(_))
     }
 
+    /// Whether a read may make progress, as far as the runtime has heard.
+    pub fn is_readable(&self) -> bool {
+        matches!(&self.0, State::Watched(tcp) if is_readable(tcp))
+    }
+
     /// The socket as the runtime knows it, which it does from now on.
     ///
     /// # Errors
@@ -95,6 +100,26 @@ impl Socket {
     }
 }
 
+/// Whether the runtime has heard of something to read.
+pub fn is_readable(tcp: &TcpStream) -> bool {
+    tcp.try_io(Interest::READABLE, || Ok(())).is_ok()
+}
+
+/// Writes at once where the runtime takes the socket for writable, as it is nearly always: asking whether it is
+/// and waiting if not, in one, costs twice the instructions of the write.
+fn poll_write(tcp: &mut TcpStream, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    match tcp.try_write(buf) {
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Pin::new(tcp).poll_write(cx, buf),
+        Ok(n) if n < buf.len() => {
+            // No more goes in: the next write must wait, and not try in vain first. The runtime believes this.
+            let full = || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into());
+            let _ = tcp.try_io(Interest::WRITABLE, full);
+            Poll::Ready(Ok(n))
+        }
+        done => Poll::Ready(done),
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -112,7 +137,7 @@ impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.at_once(|mut tcp| tcp.write(buf)) {
             Some(written) => Poll::Ready(written),
-            None => Pin::new(self.watched()?).poll_write(cx, buf),
+            None => poll_write(self.watched()?, cx, buf),
         }
     }
 
@@ -199,6 +224,29 @@ mod tests {
             there.read_to_end(&mut all).expect("a regular end");
             assert_eq!(all, b"bye");
         }
+    }
+
+    #[tokio::test]
+    async fn a_write_that_took_a_part_is_followed_by_a_wait_until_there_is_room() {
+        let (mut here, mut there) = pair();
+        here.watched().expect("room to watch");
+        let long = vec![b'x'; 16 << 20];
+        let taken = here.write(&long).await.expect("connected");
+        assert!(taken < long.len(), "more than any socket buffer holds");
+        let State::Watched(tcp) = &here.0 else { panic!("it is watched") };
+        let attempted = std::cell::Cell::new(false);
+        let again = tcp.try_io(Interest::WRITABLE, || {
+            attempted.set(true);
+            Ok(())
+        });
+        assert!(again.is_err() && !attempted.get(), "no system call in vain");
+        let reader = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            there.read_to_end(&mut all).map(|_| all.len())
+        });
+        here.write_all(&long[taken..]).await.expect("woken when there is room");
+        drop(here);
+        assert_eq!(reader.join().expect("no panic").expect("a regular end"), long.len());
     }
 
     #[tokio::test]

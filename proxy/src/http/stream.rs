@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
-use crate::http::socket::Socket;
+use crate::http::socket::{self, Socket};
 
 /// One connection's byte stream.
 pub enum Stream {
@@ -51,6 +51,14 @@ impl Stream {
             // the socket has nothing more to say about them.
             Stream::Tls(tls) if !tls.get_ref().1.wants_read() => Poll::Ready(Ok(())),
             Stream::Tls(tls) => tls.get_ref().0.poll_read_ready(cx),
+        }
+    }
+
+    /// Whether a read may make progress, as far as the runtime has heard: no system call, nobody is woken later.
+    pub fn is_readable(&self) -> bool {
+        match self {
+            Stream::Tcp(tcp) => tcp.is_readable(),
+            Stream::Tls(tls) => !tls.get_ref().1.wants_read() || socket::is_readable(tls.get_ref().0),
         }
     }
 

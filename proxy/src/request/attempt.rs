@@ -10,7 +10,7 @@ use causeway_proxy_policy::retry::{Outcome, Pushback, RetryContext};
 use causeway_proxy_policy::{FailureKind, Route, Target, Tick};
 
 use super::body::RequestBody;
-use super::client::{Claims, Client};
+use super::client::Client;
 use super::error::{ErrorKind, LimitKind, TryError};
 use super::record::{self, Story};
 use crate::http::exchange::{Down, Fill, Up};
@@ -29,10 +29,13 @@ pub struct Attempts<'a, 's> {
     pub rule: &'s Rule,
     pub head: &'a RequestHead,
     /// Path and query, where a filter changed them.
-    pub path: Option<&'a [u8]>,
+    pub path: Option<Vec<u8>>,
     pub kind: RequestKind,
     pub idempotent: bool,
-    pub claims: Claims,
+    /// It is a retry of another proxy.
+    pub is_retry: bool,
+    /// The time that the caller still waits.
+    pub time_left: Option<Duration>,
     pub timer: Rc<Timer>,
 }
 
@@ -59,7 +62,7 @@ impl<'s> Attempts<'_, 's> {
             .rule
             .request_timeout
             .map_or(self.service.overall_timeout, |route| route.min(self.service.overall_timeout));
-        self.claims.time_left.map_or(own, |left| left.min(own))
+        self.time_left.map_or(own, |left| left.min(own))
     }
 
     /// Longest single try.
@@ -75,91 +78,97 @@ impl<'s> Attempts<'_, 's> {
     }
 
     /// Tries until there is an answer for the client, or an error that is one.
-    pub async fn run(
+    #[inline]
+    pub fn run(
         &self,
         down: &mut Down<'_>,
         body: &mut RequestBody,
         route: &mut Route,
         story: &mut Story<'s>,
-    ) -> Result<Won<'s>, ErrorKind> {
-        let worker = self.worker;
+    ) -> impl Future<Output = Result<Won<'s>, ErrorKind>> {
         let mut deadline = None;
         let mut refused = None;
         let mut tries = 0;
-        let mut target = self.next(route);
-        loop {
-            let Some(at) = target else { return Err(refused.unwrap_or(ErrorKind::NoEndpoint)) };
-            let lane = &self.service.lanes[usize::from(at.cluster)];
-            let endpoint = &lane.endpoints[at.endpoint as usize];
-            let permit =
-                RequestPermit::take(&lane.state, &endpoint.state, worker.index, lane.limits.max_requests);
-            let Some(permit) = permit else {
-                lane.state.cells(worker.index).overflows.add(1);
-                refused = Some(ErrorKind::Overloaded(LimitKind::Requests));
-                route.refused(at);
-                target = self.next(route);
-                continue;
-            };
-            tries += 1;
-            story.tries(at, route.home(), lane, endpoint, tries);
-            record::started(self, lane, usize::from(at.cluster) == route.home(), tries > 1);
-            let ended = self.one(down, body, lane, endpoint, permit, &mut deadline, story).await;
-
-            let (outcome, how, untouched) = match &ended {
-                Ended::Answer(won) => {
-                    let status = won.response.status;
-                    (Outcome::Status(status), FailureKind::Status(status), false)
-                }
-                Ended::Error(error) => match outcome(error.kind) {
-                    Some((outcome, how)) => (outcome, how, error.untouched),
-                    // A limit's refusal uses up no attempt; the client's own errors end the request.
-                    None if matches!(error.kind, ErrorKind::Overloaded(_)) => {
-                        tries -= 1;
-                        lane.state.cells(worker.index).overflows.add(1);
-                        refused = Some(error.kind);
-                        route.refused(at);
-                        target = self.next(route);
-                        continue;
-                    }
-                    None => return Err(error.kind),
-                },
-            };
-            let now = worker.now();
-            let context = RetryContext {
-                idempotent: self.idempotent,
-                committed: !body.can_replay(),
-                nothing_sent: untouched,
-                is_retry: self.claims.is_retry,
-                tries,
-                remaining: deadline.map_or(Duration::MAX, |at: Tick| at.since(now)),
-                pushback: match &ended {
-                    Ended::Answer(won) => pushback(&won.response),
-                    Ended::Error(_) => Pushback::None,
-                },
-            };
-            let again = self.service.retry.decide(outcome, &context).ok().and_then(|least| {
-                let gave_up = outcome == Outcome::GivenUp;
-                let backoff = self.service.backoff.delay(tries, worker.roll());
-                let wait = if gave_up { least } else { least.max(backoff) };
-                if wait >= context.remaining {
-                    return None;
-                }
-                route.failed(at, how, now);
-                let to = self.next(route)?;
-                record::may_retry(self, route.home(), usize::from(to.cluster), now).then_some((to, wait))
-            });
-            let Some((to, wait)) = again else {
-                return match ended {
-                    Ended::Answer(won) => Ok(won),
-                    Ended::Error(error) => Err(error.kind),
+        async move {
+            let mut target = self.next(route);
+            loop {
+                let Some(at) = target else { return Err(refused.unwrap_or(ErrorKind::NoEndpoint)) };
+                let lane = &self.service.lanes[usize::from(at.cluster)];
+                let endpoint = &lane.endpoints[at.endpoint as usize];
+                let permit = RequestPermit::take(
+                    &lane.state,
+                    &endpoint.state,
+                    self.worker.index,
+                    lane.limits.max_requests,
+                );
+                let Some(permit) = permit else {
+                    lane.state.cells(self.worker.index).overflows.add(1);
+                    refused = Some(ErrorKind::Overloaded(LimitKind::Requests));
+                    route.refused(at);
+                    target = self.next(route);
+                    continue;
                 };
-            };
-            if let Ended::Answer(won) = ended {
-                self.discard(won);
+                tries += 1;
+                story.tries(at, route.home(), lane, endpoint, tries);
+                record::started(self, lane, usize::from(at.cluster) == route.home(), tries > 1);
+                let ended = self.one(down, body, lane, endpoint, permit, &mut deadline, story).await;
+
+                let (outcome, how, untouched) = match &ended {
+                    Ended::Answer(won) => {
+                        let status = won.response.status;
+                        (Outcome::Status(status), FailureKind::Status(status), false)
+                    }
+                    Ended::Error(error) => match outcome(error.kind) {
+                        Some((outcome, how)) => (outcome, how, error.untouched),
+                        // A limit's refusal uses up no attempt; the client's own errors end the request.
+                        None if matches!(error.kind, ErrorKind::Overloaded(_)) => {
+                            tries -= 1;
+                            lane.state.cells(self.worker.index).overflows.add(1);
+                            refused = Some(error.kind);
+                            route.refused(at);
+                            target = self.next(route);
+                            continue;
+                        }
+                        None => return Err(error.kind),
+                    },
+                };
+                let now = self.worker.now();
+                let context = RetryContext {
+                    idempotent: self.idempotent,
+                    committed: !body.can_replay(),
+                    nothing_sent: untouched,
+                    is_retry: self.is_retry,
+                    tries,
+                    remaining: deadline.map_or(Duration::MAX, |at: Tick| at.since(now)),
+                    pushback: match &ended {
+                        Ended::Answer(won) => pushback(&won.response),
+                        Ended::Error(_) => Pushback::None,
+                    },
+                };
+                let again = self.service.retry.decide(outcome, &context).ok().and_then(|least| {
+                    let gave_up = outcome == Outcome::GivenUp;
+                    let backoff = self.service.backoff.delay(tries, self.worker.roll());
+                    let wait = if gave_up { least } else { least.max(backoff) };
+                    if wait >= context.remaining {
+                        return None;
+                    }
+                    route.failed(at, how, now);
+                    let to = self.next(route)?;
+                    record::may_retry(self, route.home(), usize::from(to.cluster), now).then_some((to, wait))
+                });
+                let Some((to, wait)) = again else {
+                    return match ended {
+                        Ended::Answer(won) => Ok(won),
+                        Ended::Error(error) => Err(error.kind),
+                    };
+                };
+                if let Ended::Answer(won) = ended {
+                    self.discard(won);
+                }
+                body.rewind();
+                self.pause(wait).await;
+                target = Some(to);
             }
-            body.rewind();
-            self.pause(wait).await;
-            target = Some(to);
         }
     }
 

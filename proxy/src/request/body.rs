@@ -21,6 +21,8 @@ pub struct RequestBody {
     /// Bytes taken from the client.
     pub taken: u64,
     finished: bool,
+    /// Finished, and out of our hands.
+    sent: bool,
     progressed: bool,
     waits: bool,
 }
@@ -43,6 +45,7 @@ impl RequestBody {
             limit,
             taken: 0,
             finished: false,
+            sent: false,
             progressed: false,
             waits: false,
         }
@@ -50,7 +53,7 @@ impl RequestBody {
 
     /// Prepares for another try.
     pub fn rewind(&mut self) {
-        (self.given, self.finished) = (0, false);
+        (self.given, self.finished, self.sent) = (0, false, false);
     }
 
     /// Whether another try could be given the whole body.
@@ -61,6 +64,11 @@ impl RequestBody {
     /// Whether it is the client that the body waits for, and not an upstream that does not read.
     pub fn waits_for_client(&self) -> bool {
         self.waits
+    }
+
+    /// Whether the present try was sent all of it.
+    pub fn was_sent(&self) -> bool {
+        self.sent
     }
 
     /// Whether bytes moved since the last call.
@@ -112,7 +120,9 @@ impl RequestBody {
                 }
             }
         }
-        up.poll_flush(cx).map_err(refused)
+        ready!(up.poll_flush(cx)).map_err(refused)?;
+        self.sent = true;
+        Poll::Ready(Ok(()))
     }
 
     fn keep(&mut self, sent: &[u8]) {

@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, ready};
 
-use causeway_proxy_http1::Name;
+use causeway_proxy_http1::{Name, Value};
 
 use super::attempt::{Attempts, Won};
 use super::body::{RequestBody, SendError};
@@ -13,61 +13,64 @@ use crate::http::exchange::{Down, Fill, Response, Up};
 const SET_COOKIE: Name = Name::new("Set-Cookie: ");
 
 /// Sends the head, then the body, then gives the connection back.
-pub async fn relay(
+#[inline]
+pub fn relay(
     attempts: &Attempts<'_, '_>,
     down: &mut Down<'_>,
     body: &mut RequestBody,
     won: Won<'_>,
-    set_cookie: Option<&[u8]>,
+    set_cookie: Option<Value<'_>>,
     story: &mut Story<'_>,
-) -> Result<(), ErrorKind> {
+) -> impl Future<Output = Result<(), ErrorKind>> {
     let worker = attempts.worker;
     let Won { mut up, lane, endpoint, response, permit } = won;
     let cookie = set_cookie.map(|line| (SET_COOKIE, line));
-    story.status = response.status;
-    if down.respond(&response, Response { extra: cookie.as_slice(), close: false }).is_err() {
-        return Err(ErrorKind::ClientGone);
-    }
-    let tunnel = response.tunnel;
-    worker.give_response_head(response);
-    let ended = if tunnel {
-        tunnel_bytes(attempts, down, &mut up, story).await
-    } else {
-        relay_body(attempts, down, body, &mut up, story).await
-    };
-    story.bytes_in = body.taken;
-    drop(permit);
-    match ended {
-        Ok(()) => {
-            if let Up::H1(conn) = up {
-                worker.pools.give(lane, endpoint, conn, worker.now());
+    async move {
+        story.status = response.status;
+        if down.respond(&response, Response { extra: cookie.as_slice(), close: false }).is_err() {
+            return Err(ErrorKind::ClientGone);
+        }
+        let tunnel = response.tunnel;
+        worker.give_response_head(response);
+        let ended = if tunnel {
+            tunnel_bytes(attempts, down, &mut up, story).await
+        } else {
+            relay_body(attempts, down, body, &mut up, story).await
+        };
+        story.bytes_in = body.taken;
+        drop(permit);
+        match ended {
+            Ok(()) => {
+                if let Up::H1(conn) = up {
+                    worker.pools.give(lane, endpoint, conn, worker.now());
+                }
+            }
+            Err(error) => {
+                // The head is out: an error can only be shown by not ending the response.
+                down.abort();
+                story.error = Some(error);
+                if error == ErrorKind::ResponseCut {
+                    record::cut(attempts, lane, endpoint, story.started);
+                }
             }
         }
-        Err(error) => {
-            // The head is out: an error can only be shown by not ending the response.
-            down.abort();
-            story.error = Some(error);
-            if error == ErrorKind::ResponseCut {
-                record::cut(attempts, lane, endpoint, story.started);
-            }
-        }
+        Ok(())
     }
-    Ok(())
 }
 
-async fn relay_body(
+#[inline]
+fn relay_body(
     attempts: &Attempts<'_, '_>,
     down: &mut Down<'_>,
     body: &mut RequestBody,
     up: &mut Up,
     story: &mut Story<'_>,
-) -> Result<(), ErrorKind> {
+) -> impl Future<Output = Result<(), ErrorKind>> {
     let (worker, timer, limits) = (attempts.worker, &*attempts.timer, attempts.limits);
     let ends = limits.stream_max.map(|max| worker.now() + max);
-    // Also what was read from the client but has not left yet.
-    let mut uploading = true;
+    let mut uploading = !body.was_sent();
     let mut pausing = false;
-    std::future::poll_fn(|cx| {
+    std::future::poll_fn(move |cx| {
         let before = story.bytes_out;
         if uploading {
             match body.poll_send(cx, down, up) {
@@ -102,7 +105,6 @@ async fn relay_body(
             _ => Err(ErrorKind::ResponseCut),
         })
     })
-    .await
 }
 
 /// Moves the response body; ready once the client has all of it.

@@ -25,8 +25,11 @@ pub struct Waiting {
 
 impl Attempts<'_, '_> {
     /// Sends the request on `up` and reads the head of the final answer into `response`; 1xx go straight to the
-    /// client. Gives the time at which the request's last byte was sent: an upload is not the upstream's latency. `deadline` is the request's, once it is known: it begins with the request's last byte.
-    pub async fn exchange_heads(
+    /// client. Gives the time at which the request's last byte was sent: an upload is not the upstream's latency.
+    /// `deadline` is the request's, once it is known: it begins with the request's last byte. The timer keeps its
+    /// tag.
+    #[inline]
+    pub fn exchange_heads(
         &self,
         down: &mut Down<'_>,
         up: &mut Up,
@@ -34,15 +37,14 @@ impl Attempts<'_, '_> {
         response: &mut ResponseHead,
         deadline: &mut Option<Tick>,
         waiting: Waiting,
-    ) -> Result<Tick, TryError> {
-        let timer = &*self.timer;
+    ) -> impl Future<Output = Result<Tick, TryError>> {
         let mut sent = false;
         let mut broken = false;
         let mut armed = false;
         let mut interims = 0;
         let mut by_deadline = false;
         let mut now = self.worker.now();
-        let outcome = std::future::poll_fn(|cx| {
+        std::future::poll_fn(move |cx| {
             loop {
                 if !sent && !broken {
                     let step = body.poll_send(cx, down, up);
@@ -51,7 +53,7 @@ impl Attempts<'_, '_> {
                     }
                     if step.is_pending() && (body.take_progress() || !armed) {
                         let idle = now + self.limits.body_idle;
-                        timer.set(Some(deadline.map_or(idle, |deadline| deadline.min(idle))));
+                        self.timer.set(Some(deadline.map_or(idle, |deadline| deadline.min(idle))));
                         armed = true;
                     }
                     match step {
@@ -61,9 +63,10 @@ impl Attempts<'_, '_> {
                             let ends = *deadline.get_or_insert_with(|| now + self.overall_timeout());
                             let try_ends = now + self.try_timeout();
                             by_deadline = ends <= try_ends;
-                            timer.set(Some(ends.min(try_ends)));
+                            self.timer.set(Some(ends.min(try_ends)));
                             if self.idempotent {
-                                timer.tag(Tag::FirstByte { endpoint: waiting.endpoint, lane: waiting.lane });
+                                self.timer
+                                    .tag(Tag::FirstByte { endpoint: waiting.endpoint, lane: waiting.lane });
                             }
                         }
                         Poll::Ready(Err(SendError::Client(kind))) => {
@@ -72,7 +75,7 @@ impl Attempts<'_, '_> {
                         // It may have answered before it had read everything: look for that, but not for long.
                         Poll::Ready(Err(SendError::Upstream)) => {
                             broken = true;
-                            timer.set(Some(now + self.try_timeout()));
+                            self.timer.set(Some(now + self.try_timeout()));
                         }
                     }
                 }
@@ -95,7 +98,7 @@ impl Attempts<'_, '_> {
                 if sent && down.poll_gone(cx).is_ready() {
                     return Poll::Ready(Err(TryError::touched(ErrorKind::ClientGone)));
                 }
-                return timer.poll_fired(cx).map(|why| {
+                return self.timer.poll_fired(cx).map(|why| {
                     Err(TryError::touched(match why {
                         Fired::EndpointDown => ErrorKind::EndpointDown,
                         _ if !sent && !broken && body.waits_for_client() => ErrorKind::ClientTimeout,
@@ -105,9 +108,6 @@ impl Attempts<'_, '_> {
                 });
             }
         })
-        .await;
-        timer.tag(Tag::None);
-        outcome
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::io;
 
-use causeway_proxy_http1::{Known, Name, Version};
+use causeway_proxy_http1::{Decimal, Known, Name, Value, Version};
 use causeway_proxy_policy::Tick;
 
 use super::attempt::{Attempts, Ended, Won};
@@ -13,6 +13,7 @@ use super::record::{self, Story};
 use super::send::Waiting;
 use crate::http::exchange::{Down, Request, Up};
 use crate::snapshot::{Endpoint, Lane};
+use crate::timer::Tag;
 use crate::upstream::connect::{self, Phase};
 use crate::upstream::permit::RequestPermit;
 
@@ -37,8 +38,12 @@ enum Connection {
 impl<'s> Attempts<'_, 's> {
     /// One try, and a second one on a fresh connection where the pooled one proves to have been closed by the
     /// upstream: that says nothing about the endpoint.
+    ///
+    /// Not an `async fn`, which would hold its arguments twice: nor are the others that are awaited on the way of
+    /// every request, or their future would not fit into what the allocator hands out at once (1 KiB).
     #[allow(clippy::too_many_arguments)]
-    pub async fn one(
+    #[inline]
+    pub fn one(
         &self,
         down: &mut Down<'_>,
         body: &mut RequestBody,
@@ -47,54 +52,58 @@ impl<'s> Attempts<'_, 's> {
         permit: RequestPermit<'s>,
         deadline: &mut Option<Tick>,
         story: &mut Story<'s>,
-    ) -> Ended<'s> {
+    ) -> impl Future<Output = Ended<'s>> {
         let began = self.worker.now();
         let mut fresh = false;
-        loop {
-            let mut response = self.worker.take_response_head();
-            let pooled = if fresh { None } else { connect::pooled(self.worker, lane, endpoint) };
-            let connected = match pooled {
-                Some(up) => Ok(up),
-                // Boxed: it is rare, and its state is several times that of the rest of a request.
-                None => Box::pin(self.connect(lane, endpoint, *deadline, fresh)).await,
-            };
-            let mut up = match connected {
-                Ok(up) => up,
-                Err(error) => {
-                    record::failed(self, lane, endpoint, error.kind, began);
-                    self.worker.give_response_head(response);
-                    return Ended::Error(error);
-                }
-            };
-            let sent_at = self.worker.now();
-            if self.write_head(&mut up, endpoint, deadline, story.attempts).is_err() {
-                self.worker.give_response_head(response);
-                return Ended::Error(TryError::untouched(ErrorKind::BadTarget));
-            }
-            let waiting = Waiting { endpoint: endpoint.state.id, lane: lane.state.id };
-            match self.exchange_heads(down, &mut up, body, &mut response, deadline, waiting).await {
-                Ok(sent) => {
-                    let first_byte = record::answered(self, lane, endpoint, &response, sent_at, sent);
-                    story.first_byte = Some(first_byte);
-                    return Ended::Answer(Won { up, lane, endpoint, response, permit });
-                }
-                Err(error) => {
-                    self.worker.give_response_head(response);
-                    let connection = condition(&up, error.kind);
-                    let again = match connection {
-                        Connection::Sound => false,
-                        Connection::MaybeStale => self.idempotent,
-                        Connection::TookNothing => true,
-                    };
-                    if again && !fresh && body.can_replay() {
-                        body.rewind();
-                        fresh = true;
-                        continue;
+        async move {
+            loop {
+                let mut response = self.worker.take_response_head();
+                let pooled = if fresh { None } else { connect::pooled(self.worker, lane, endpoint) };
+                let connected = match pooled {
+                    Some(up) => Ok(up),
+                    // Boxed: it is rare, and its state is several times that of the rest of a request.
+                    None => Box::pin(self.connect(lane, endpoint, *deadline, fresh)).await,
+                };
+                let mut up = match connected {
+                    Ok(up) => up,
+                    Err(error) => {
+                        record::failed(self, lane, endpoint, error.kind, began);
+                        self.worker.give_response_head(response);
+                        return Ended::Error(error);
                     }
-                    if fresh || connection == Connection::Sound {
-                        record::failed(self, lane, endpoint, error.kind, sent_at);
+                };
+                let sent_at = self.worker.now();
+                if self.write_head(&mut up, endpoint, deadline, story.attempts).is_err() {
+                    self.worker.give_response_head(response);
+                    return Ended::Error(TryError::untouched(ErrorKind::BadTarget));
+                }
+                let waiting = Waiting { endpoint: endpoint.state.id, lane: lane.state.id };
+                let answer = self.exchange_heads(down, &mut up, body, &mut response, deadline, waiting).await;
+                self.timer.tag(Tag::None);
+                match answer {
+                    Ok(sent) => {
+                        let first_byte = record::answered(self, lane, endpoint, &response, sent_at, sent);
+                        story.first_byte = Some(first_byte);
+                        return Ended::Answer(Won { up, lane, endpoint, response, permit });
                     }
-                    return Ended::Error(error);
+                    Err(error) => {
+                        self.worker.give_response_head(response);
+                        let connection = condition(&up, error.kind);
+                        let again = match connection {
+                            Connection::Sound => false,
+                            Connection::MaybeStale => self.idempotent,
+                            Connection::TookNothing => true,
+                        };
+                        if again && !fresh && body.can_replay() {
+                            body.rewind();
+                            fresh = true;
+                            continue;
+                        }
+                        if fresh || connection == Connection::Sound {
+                            record::failed(self, lane, endpoint, error.kind, sent_at);
+                        }
+                        return Ended::Error(error);
+                    }
                 }
             }
         }
@@ -131,27 +140,28 @@ impl<'s> Attempts<'_, 's> {
         attempt: u32,
     ) -> io::Result<()> {
         let left = deadline.map_or(self.overall_timeout(), |at| at.since(self.worker.now()));
-        let (mut left_text, mut attempt_text) = (itoa::Buffer::new(), itoa::Buffer::new());
-        let left_text = left_text.format(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+        let left = Decimal::of(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+        let attempt = Decimal::of(attempt.into());
         // RFC 9110 section 7.6.3: the protocol of the message as we received it.
-        let via: &[u8] = match self.head.version {
-            Version::Http10 => b"1.0 causeway",
-            Version::Http11 => b"1.1 causeway",
-            Version::Http2 => b"2.0 causeway",
+        let via = match self.head.version {
+            Version::Http10 => const { Value::new("1.0 causeway") },
+            Version::Http11 => const { Value::new("1.1 causeway") },
+            Version::Http2 => const { Value::new("2.0 causeway") },
         };
-        let mut extra: [(Name, &[u8]); 6] = [(VIA, via); 6];
-        extra[1] = (TIMEOUT, left_text.as_bytes());
-        extra[2] = (ATTEMPT, attempt_text.format(attempt).as_bytes());
+        let mut extra = [(VIA, via); 6];
+        extra[1] = (TIMEOUT, left.as_value());
+        extra[2] = (ATTEMPT, attempt.as_value());
         let mut n = 3;
-        let proto: &[u8] = if self.client.tls { b"https" } else { b"http" };
-        let claims: [(Known, Name, &[u8]); 3] = [
-            (Known::XForwardedFor, FORWARDED_FOR, &self.client.peer_text),
+        let proto =
+            if self.client.tls { const { Value::new("https") } } else { const { Value::new("http") } };
+        let claims = [
+            (Known::XForwardedFor, FORWARDED_FOR, Value::of(&self.client.peer_text).unwrap_or_default()),
             (Known::XForwardedProto, FORWARDED_PROTO, proto),
-            (Known::XForwardedHost, FORWARDED_HOST, self.head.host()),
+            (Known::XForwardedHost, FORWARDED_HOST, self.head.host_value()),
         ];
         for (known, name, value) in claims {
             // What a trusted proxy said stays: see `Client::settle`.
-            if !value.is_empty() && self.head.get(known).is_none() {
+            if !value.as_bytes().is_empty() && self.head.get(known).is_none() {
                 extra[n] = (name, value);
                 n += 1;
             }
@@ -159,7 +169,7 @@ impl<'s> Attempts<'_, 's> {
         // HTTP/1.0 may name no host; the upstream's protocol wants one.
         let none = self.head.host().is_empty().then(|| endpoint.state.address.as_bytes());
         let host = self.rule.filters.host().or(none);
-        up.request(self.head, Request { path: self.path, host, extra: &extra[..n] })
+        up.request(self.head, Request { path: self.path.as_deref(), host, extra: &extra[..n] })
     }
 }
 

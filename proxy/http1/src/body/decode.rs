@@ -80,13 +80,21 @@ impl BodyDecoder {
 
     /// A decoder; `limits` bound the trailer section: `head_bytes`, `head_count`.
     pub fn with_limits(framing: Framing, limits: &Limits) -> BodyDecoder {
-        let state = match framing {
+        let mut decoder = BodyDecoder { limits: limits.clone(), ..BodyDecoder::default() };
+        decoder.begin(framing);
+        decoder
+    }
+
+    /// Begins another body under the same limits.
+    pub fn begin(&mut self, framing: Framing) {
+        self.state = match framing {
             Framing::None | Framing::Length(0) => State::Done,
             Framing::Length(length) => State::Length(length),
             Framing::Chunked => CHUNK_START,
             Framing::UntilClose => State::UntilClose,
         };
-        BodyDecoder { state, limits: limits.clone(), ..BodyDecoder::default() }
+        (self.payload, self.extensions) = (0, 0);
+        self.trailers = Trailers::default();
     }
 
     /// Whether the body has ended. True from the start where there is none.

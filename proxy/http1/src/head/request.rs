@@ -4,6 +4,7 @@ use crate::error::{Fault, RequestError};
 use crate::fields::{Field, Span, append, impl_fields};
 use crate::head::{Framing, RequestKind, Version};
 use crate::parse::authority;
+use crate::value::Value;
 
 /// A request method. Case counts (RFC 9110 section 9.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -138,6 +139,11 @@ impl RequestHead {
     /// See [`RequestHead::host`].
     pub fn host(&self) -> &[u8] {
         self.slice(self.host)
+    }
+
+    /// [`Self::host`] as a value of a field: an authority holds less than that may.
+    pub fn host_value(&self) -> Value<'_> {
+        Value::checked(self.host())
     }
 
     /// The path without the query: see [`Target::path`].

@@ -22,7 +22,7 @@ pub(crate) fn check(authority: &[u8]) -> Result<Option<u16>, RequestError> {
             // Past the end where the bracket is not closed.
             inner.len() + 2
         }
-        _ => class::end_of_word(REG_NAME, authority, 0),
+        _ => class::end_of(REG_NAME, authority, 0),
     };
     match authority.get(end..) {
         _ if end == 0 => Err(RequestError::Host),

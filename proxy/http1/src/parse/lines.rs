@@ -18,7 +18,7 @@ pub(crate) fn parse(
 ) -> Result<Option<usize>, Fault> {
     let mut at = *resume;
     loop {
-        let name_end = class::end_of_word(TOKEN, window, at);
+        let name_end = class::end_of(TOKEN, window, at);
         if window.get(name_end) != Some(&b':') || name_end == at {
             *resume = at;
             return no_name(window, at, name_end);

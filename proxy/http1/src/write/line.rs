@@ -4,19 +4,11 @@ use crate::class;
 use crate::fields::Field;
 use crate::known::Known;
 use crate::name::Name;
+use crate::value::{Decimal, Value};
 
-/// The decimal digits of a `u64`: at most 20.
-pub(super) fn decimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            return out.extend_from_slice(&digits[at..]);
-        }
-    }
+/// The decimal digits of a number.
+pub(super) fn decimal(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(Decimal::of(number).as_value().as_bytes());
 }
 
 /// `name: value CRLF`. A control octet in the value becomes SP (RFC 9110 section 5.5); a field whose name
@@ -39,11 +31,11 @@ fn value(out: &mut Vec<u8>, value: &[u8]) {
     }
 }
 
-/// As [`field`], by names that need no look.
-pub(super) fn extra(out: &mut Vec<u8>, extra: &[(Name, &[u8])]) {
+/// Fields of which neither name nor value needs a look.
+pub(super) fn extra(out: &mut Vec<u8>, extra: &[(Name, Value<'_>)]) {
     for (name, value) in extra {
         out.extend_from_slice(name.line_start());
-        self::value(out, value);
+        out.extend_from_slice(value.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
 }

@@ -4,6 +4,7 @@ use crate::class::{self, QUERY};
 use crate::head::{Form, Framing, Method, RequestHead};
 use crate::known::Known;
 use crate::name::Name;
+use crate::value::Value;
 use crate::write::line;
 
 /// How a request head is sent on.
@@ -21,7 +22,7 @@ pub struct RequestOut<'a> {
     /// Tell the upstream that no other request will follow.
     pub close: bool,
     /// Fields to add at the end: `Via`, `X-Forwarded-For`, trace context.
-    pub extra: &'a [(Name, &'a [u8])],
+    pub extra: &'a [(Name, Value<'a>)],
 }
 
 impl<'a> RequestOut<'a> {

@@ -3,6 +3,7 @@
 use crate::head::{Framing, ResponseHead, Version};
 use crate::known::Known;
 use crate::name::Name;
+use crate::value::Value;
 use crate::write::line;
 
 /// The interim response that asks for the body (RFC 9110 section 15.2.1).
@@ -20,7 +21,7 @@ pub struct ResponseOut<'a> {
     /// The client's version.
     pub version: Version,
     /// Fields to add at the end: `Via`, `Date`, a cookie.
-    pub extra: &'a [(Name, &'a [u8])],
+    pub extra: &'a [(Name, Value<'a>)],
 }
 
 impl<'a> ResponseOut<'a> {

@@ -122,7 +122,9 @@ fn a_filter_cannot_add_a_second_framing() {
 fn overrides_and_extra_fields_are_written() {
     let head = ok(b"POST /old?q HTTP/1.1\r\nHost: a\r\nX: y\r\nContent-Length: 5\r\n\r\n");
     let mut out = b"before|".to_vec();
-    let extra: [(Name, &[u8]); 2] = [(Name::new("Via: "), b"1.1 edge"), (Name::new("X-Bad: "), b"a\r\nb\0c")];
+    let mut bad = *b"a\r\nb\0c";
+    let extra =
+        [(Name::new("Via: "), Value::new("1.1 edge")), (Name::new("X-Bad: "), Value::clean(&mut bad))];
     let opts = RequestOut {
         path: Some(b"/new path?\xfc"),
         host: Some(b"up:81"),

@@ -87,7 +87,7 @@ impl ClientConn {
             ..RequestOut::of(head)
         };
         write_request(head, self.wire.output(), &out);
-        self.wire.start_reading(Framing::None, &self.limits);
+        self.wire.start_reading(Framing::None);
         self.wire.start_writing(out.framing);
         Ok(())
     }
@@ -125,7 +125,7 @@ impl ClientConn {
                     if !head.is_interim() {
                         self.persistent = head.persistent && !head.tunnel;
                         let framing = if head.tunnel { Framing::UntilClose } else { head.framing };
-                        self.wire.start_reading(framing, &self.limits);
+                        self.wire.start_reading(framing);
                     }
                     return Poll::Ready(Ok(()));
                 }

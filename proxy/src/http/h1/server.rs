@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use causeway_proxy_http1::{
-    Framing, Limits, RequestError, RequestHead, ResponseHead, ResponseOut, Trailers, Version, parse_request,
+    Framing, RequestError, RequestHead, ResponseHead, ResponseOut, Trailers, Version, parse_request,
     write_own_response, write_response,
 };
 use causeway_proxy_policy::Tick;
@@ -364,7 +364,7 @@ impl ServerConn {
 
     /// Turns both directions into plain bytes, after the head of an upgrade was queued.
     pub fn start_tunnel(&mut self) {
-        self.wire.start_reading(Framing::UntilClose, &Limits::default());
+        self.wire.start_reading(Framing::UntilClose);
     }
 
     /// Ends our direction of a tunnel.
@@ -409,8 +409,7 @@ impl ServerConn {
         self.client_ends = !head.persistent;
         self.expects = head.expect_continue;
         self.responded = false;
-        let limits = Limits::default();
-        self.wire.start_reading(head.framing, &limits);
+        self.wire.start_reading(head.framing);
     }
 
     /// After an exchange: whether another may follow.

@@ -8,7 +8,7 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use causeway_proxy_http1::{BodyDecoder, Decoded, Framing, Limits, Trailers, write_chunk, write_last_chunk};
+use causeway_proxy_http1::{BodyDecoder, Decoded, Framing, Trailers, write_chunk, write_last_chunk};
 use tokio::io::AsyncWrite;
 
 use crate::http::buffer::{BUFFER_BYTES, BufferPool, ReadBuffer};
@@ -120,13 +120,12 @@ impl Wire {
     /// Whether an idle connection has something to say: the end, or bytes that nobody asked for. Costs no
     /// system call: the runtime has heard of it or not.
     pub fn is_stirring(&mut self) -> bool {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        !self.input.data().is_empty() || self.stream.poll_readable(&mut cx).is_ready()
+        !self.input.data().is_empty() || self.stream.is_readable()
     }
 
     /// Begins to read a body.
-    pub fn start_reading(&mut self, framing: Framing, limits: &Limits) {
-        self.decoder = BodyDecoder::with_limits(framing, limits);
+    pub fn start_reading(&mut self, framing: Framing) {
+        self.decoder.begin(framing);
         self.payload = 0;
         if let Framing::Length(length) = framing {
             self.long = length > BUFFER_BYTES as u64;

@@ -168,7 +168,7 @@ impl ClientStream {
         let mut request = HttpRequest::new(());
         let mut map = fields::to_map(head.iter());
         for (name, value) in options.extra {
-            fields::append(&mut map, name.as_bytes(), value);
+            fields::append(&mut map, name.as_bytes(), value.as_bytes());
         }
         if let Framing::Length(n) = head.framing {
             map.insert(http::header::CONTENT_LENGTH, n.into());

@@ -236,7 +236,7 @@ impl ServerStream {
     pub fn respond(&mut self, head: &ResponseHead, options: Response<'_>) -> io::Result<()> {
         let mut map = fields::to_map(head.iter());
         for (name, value) in options.extra {
-            fields::append(&mut map, name.as_bytes(), value);
+            fields::append(&mut map, name.as_bytes(), value.as_bytes());
         }
         let length = match head.framing {
             Framing::Length(n) => Some(n),
