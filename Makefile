@@ -2,10 +2,10 @@
 
 CARGO ?= cargo
 
-.PHONY: help setup demo test lint smoke bench doc ci clean
+.PHONY: help setup demo test lint smoke bench bench-peers guard doc ci clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what a build needs beside Rust, or say how
 	@.ci/setup
@@ -31,6 +31,13 @@ bench: setup ## What decisions, configs and the size of a config cost; some minu
 	$(CARGO) bench --locked -p causeway-benches
 	$(CARGO) build --locked --release -p causeway-proxy
 	$(CARGO) run --locked --release -p causeway-benches --bin scale
+
+bench-peers: setup ## This proxy beside HAProxy, nginx, Envoy, Traefik and Pingora; half an hour on a quiet machine
+	$(CARGO) build --locked --release -p causeway-proxy -p causeway-loadtest
+	$(CARGO) run --locked --release -p causeway-loadtest -- compare
+
+guard: setup ## Instructions a request, against the committed counts
+	.ci/instructions
 
 doc: setup ## The crates' documentation, in target/doc
 	$(CARGO) doc --workspace --no-deps --locked

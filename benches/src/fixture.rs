@@ -129,13 +129,58 @@ pub fn user(number: usize) -> String {
     format!("user-{number}")
 }
 
-/// The request of a user, byte by byte: a small GET as a browser's script might send it.
+/// What the clients ask.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Workload {
+    /// A small GET, as a browser's script might send it.
+    #[default]
+    Get,
+    /// The same with a body, which goes to the origin.
+    Post,
+    /// For a hostname that no route has: the proxy answers by itself.
+    NoRoute,
+}
+
+/// The body of [`Workload::Post`]: 128 bytes, as of a form.
+const BODY: [u8; 128] = [b'x'; 128];
+
+impl Workload {
+    /// All of them.
+    pub const ALL: [Workload; 3] = [Workload::Get, Workload::Post, Workload::NoRoute];
+
+    /// What it is called in a report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Workload::Get => "get",
+            Workload::Post => "post",
+            Workload::NoRoute => "no-route",
+        }
+    }
+
+    /// What it is answered with.
+    pub fn status(self) -> u16 {
+        if self == Workload::NoRoute { 404 } else { 200 }
+    }
+
+    /// The request of a user, byte by byte.
+    pub fn request(self, user_number: usize) -> Vec<u8> {
+        let host = if self == Workload::NoRoute { "nobody.example.com".to_owned() } else { hostname(ROUTE) };
+        let (prefix, user) = (prefix(ROUTE), user(user_number));
+        let (method, body) = if self == Workload::Post { ("POST", &BODY[..]) } else { ("GET", &[][..]) };
+        let mut request = format!(
+            "{method} {prefix}/items?page=2 HTTP/1.1\r\nHost: {host}\r\nUser-Agent: scale\r\nAccept: */*\r\nx-user-id: {user}\r\n"
+        );
+        if !body.is_empty() {
+            request += &format!("Content-Type: text/plain\r\nContent-Length: {}\r\n", body.len());
+        }
+        request += "\r\n";
+        [request.as_bytes(), body].concat()
+    }
+}
+
+/// The request of a user that is measured where nothing else is said: [`Workload::Get`].
 pub fn request(user_number: usize) -> Vec<u8> {
-    let (host, prefix, user) = (hostname(ROUTE), prefix(ROUTE), user(user_number));
-    format!(
-        "GET {prefix}/items?page=2 HTTP/1.1\r\nHost: {host}\r\nUser-Agent: scale\r\nAccept: */*\r\nx-user-id: {user}\r\n\r\n"
-    )
-    .into_bytes()
+    Workload::Get.request(user_number)
 }
 
 #[cfg(test)]

@@ -5,15 +5,39 @@ use std::process::{Command, Stdio};
 
 /// One line: CPU, kernel, compiler, and how busy the machine is with other things.
 pub fn facts() -> String {
-    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let model = model.map_or("unknown CPU", |(_, model)| model);
+    let cpuinfo = cpuinfo();
+    let model = field(&cpuinfo, "model name").unwrap_or("unknown CPU");
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or("?");
-    let rustc = output("rustc", &["-V"]).unwrap_or_else(|| "rustc unknown".to_owned());
-    format!("{model}, {cpus} CPUs, Linux {}, {}, load average {load}", kernel.trim(), rustc.trim())
+    format!("{model}, {cpus} CPUs, Linux {}, {}, load average {load}", kernel.trim(), rustc())
+}
+
+/// The compiler, as it names itself.
+pub fn rustc() -> String {
+    output("rustc", &["-V"]).map_or_else(|| "rustc unknown".to_owned(), |text| text.trim().to_owned())
+}
+
+/// Which of the C library's variants of `memcpy` and its like a program takes under valgrind, in one word. Valgrind
+/// shows every CPU with AVX2 as one and the same model, whatever else it can (AVX-512 it hides).
+pub fn seen_by_valgrind() -> String {
+    let cpuinfo = cpuinfo();
+    let flags = field(&cpuinfo, "flags").unwrap_or_default();
+    let can = |flag: &str| flags.split(' ').any(|have| have == flag);
+    let level = ["avx2", "avx", "sse4_2"].into_iter().find(|flag| can(flag)).unwrap_or("baseline");
+    format!("{}-{level}", std::env::consts::ARCH)
+}
+
+fn cpuinfo() -> String {
+    fs::read_to_string("/proc/cpuinfo").unwrap_or_default()
+}
+
+fn field<'a>(cpuinfo: &'a str, name: &str) -> Option<&'a str> {
+    let line = cpuinfo
+        .lines()
+        .find(|line| line.strip_prefix(name).is_some_and(|l| l.trim_start().starts_with(':')))?;
+    line.split_once(": ").map(|(_, value)| value)
 }
 
 fn output(program: &str, args: &[&str]) -> Option<String> {
@@ -67,6 +91,14 @@ fn ends(list: &str) -> Option<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_is_found_by_its_whole_name() {
+        let text = "model\t\t: 1\nmodel name\t: AMD EPYC\nflags\t\t: fpu avx2\n";
+        assert_eq!(field(text, "model name"), Some("AMD EPYC"));
+        assert_eq!(field(text, "model"), Some("1"));
+        assert_eq!(field(text, "bugs"), None);
+    }
 
     #[test]
     fn the_ends_of_a_list_of_cpus_are_found() {

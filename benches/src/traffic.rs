@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::fixture;
+use crate::fixture::{self, Workload};
 
 /// Bytes of an answer's body: the size that the project's other comparisons use.
 const BODY: usize = 1024;
@@ -33,6 +33,14 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// # Errors
 /// There is no port, or no descriptor.
 pub async fn origin() -> Result<u16, String> {
+    origin_after(Duration::ZERO).await
+}
+
+/// The same, which lets so much time pass before each answer.
+///
+/// # Errors
+/// There is no port, or no descriptor.
+pub async fn origin_after(pause: Duration) -> Result<u16, String> {
     let listener =
         TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await.map_err(|e| format!("an origin: {e}"))?;
     let port = listener.local_addr().map_err(|e| format!("an origin: {e}"))?.port();
@@ -44,21 +52,33 @@ pub async fn origin() -> Result<u16, String> {
     .into();
     tokio::task::spawn_local(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::task::spawn_local(answer_all(stream, answer.clone()));
+            tokio::task::spawn_local(answer_all(stream, answer.clone(), pause));
         }
     });
     Ok(port)
 }
 
-async fn answer_all(mut stream: TcpStream, answer: Rc<[u8]>) {
+async fn answer_all(mut stream: TcpStream, answer: Rc<[u8]>, pause: Duration) {
     let _ = stream.set_nodelay(true);
     let mut buffer = Buffer::new();
-    // The requests have no body, so a head is a whole request.
     while let Ok(end) = buffer.head(&mut stream).await {
-        buffer.take(end);
+        // Only a POST has a body here: no other head is searched for its length.
+        let head = &buffer.filled()[..end];
+        let body = if head.starts_with(b"POST ") { content_length(head).unwrap_or(0) } else { 0 };
+        if buffer.at_least(&mut stream, end + body).await.is_err() {
+            return;
+        }
+        buffer.take(end + body);
+        rest(pause).await;
         if stream.write_all(&answer).await.is_err() {
             return;
         }
+    }
+}
+
+async fn rest(pause: Duration) {
+    if !pause.is_zero() {
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -71,6 +91,10 @@ pub struct Plan {
     pub connections: usize,
     /// Users, dealt out to the connections.
     pub users: usize,
+    /// What they ask.
+    pub workload: Workload,
+    /// Before each request of a connection.
+    pub pause: Duration,
 }
 
 impl Plan {
@@ -93,8 +117,8 @@ impl Clients {
         let answered = Rc::new(Cell::new(0));
         let mut tasks = JoinSet::new();
         for connection in 0..plan.connections {
-            let requests: Vec<Vec<u8>> = plan.users_of(connection).map(fixture::request).collect();
-            tasks.spawn_local(client(plan.to, requests, each, answered.clone()));
+            let requests = plan.users_of(connection).map(|user| plan.workload.request(user)).collect();
+            tasks.spawn_local(client(plan, requests, each, answered.clone()));
         }
         Clients { tasks, answered }
     }
@@ -130,16 +154,18 @@ impl Clients {
 }
 
 async fn client(
-    to: SocketAddr,
+    plan: Plan,
     requests: Vec<Vec<u8>>,
     times: u64,
     answered: Rc<Cell<u64>>,
 ) -> Result<(), String> {
+    let (to, expected) = (plan.to, start_line(plan.workload));
     let mut stream = TcpStream::connect(to).await.map_err(|e| format!("{to}: {e}"))?;
     stream.set_nodelay(true).map_err(|e| e.to_string())?;
     let mut buffer = Buffer::new();
     for (request, _) in requests.iter().cycle().zip(0..times) {
-        exchange(&mut stream, &mut buffer, request).await?;
+        rest(plan.pause).await;
+        exchange(&mut stream, &mut buffer, request, &expected).await?;
         answered.set(answered.get() + 1);
     }
     Ok(())
@@ -151,15 +177,26 @@ async fn client(
 /// Nobody does, or not with 200.
 pub async fn probe(to: SocketAddr) -> Result<(), String> {
     let mut stream = TcpStream::connect(to).await.map_err(|e| format!("{to}: {e}"))?;
-    exchange(&mut stream, &mut Buffer::new(), &fixture::request(0)).await
+    exchange(&mut stream, &mut Buffer::new(), &fixture::request(0), &start_line(Workload::Get)).await
 }
 
-async fn exchange(stream: &mut TcpStream, buffer: &mut Buffer, request: &[u8]) -> Result<(), String> {
+/// How the right answer begins.
+fn start_line(workload: Workload) -> Vec<u8> {
+    format!("HTTP/1.1 {} ", workload.status()).into_bytes()
+}
+
+async fn exchange(
+    stream: &mut TcpStream,
+    buffer: &mut Buffer,
+    request: &[u8],
+    expected: &[u8],
+) -> Result<(), String> {
     stream.write_all(request).await.map_err(|e| format!("a request cannot be sent: {e}"))?;
     let end = buffer.head(stream).await?;
     let head = &buffer.filled()[..end];
-    if !head.starts_with(b"HTTP/1.1 200 ") {
-        return Err(format!("not 200 OK: {}", String::from_utf8_lossy(head)));
+    if !head.starts_with(expected) {
+        let expected = String::from_utf8_lossy(expected);
+        return Err(format!("not {expected}but {}", String::from_utf8_lossy(head)));
     }
     let length = content_length(head).ok_or("an answer without Content-Length")?;
     buffer.at_least(stream, end + length).await?;
@@ -248,13 +285,26 @@ mod tests {
         tokio::task::LocalSet::new().block_on(&runtime, work)
     }
 
+    fn plan(to: SocketAddr, connections: usize, users: usize) -> Plan {
+        Plan { to, connections, users, workload: Workload::Get, pause: Duration::ZERO }
+    }
+
     #[test]
     fn every_request_is_answered_once() {
         let answered = on_one_thread(async {
             let to = SocketAddr::from((Ipv4Addr::LOCALHOST, origin().await.unwrap()));
-            Clients::start(Plan { to, connections: 5, users: 12 }, 7).finish().await
+            Clients::start(plan(to, 5, 12), 7).finish().await
         });
         assert_eq!(answered, Ok(35));
+    }
+
+    #[test]
+    fn the_origin_reads_a_body_before_it_answers() {
+        let answered = on_one_thread(async {
+            let to = SocketAddr::from((Ipv4Addr::LOCALHOST, origin().await.unwrap()));
+            Clients::start(Plan { workload: Workload::Post, ..plan(to, 2, 2) }, 7).finish().await
+        });
+        assert_eq!(answered, Ok(14));
     }
 
     #[test]
@@ -274,9 +324,14 @@ mod tests {
             let to = listener.local_addr().unwrap();
             tokio::task::spawn_local(async move {
                 let (stream, _) = listener.accept().await.unwrap();
-                answer_all(stream, b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"[..].into()).await;
+                answer_all(
+                    stream,
+                    b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"[..].into(),
+                    Duration::ZERO,
+                )
+                .await;
             });
-            Clients::start(Plan { to, connections: 1, users: 1 }, 1).finish().await
+            Clients::start(plan(to, 1, 1), 1).finish().await
         });
         assert!(found.as_ref().is_err_and(|e| e.contains("503")), "{found:?}");
     }
@@ -284,7 +339,7 @@ mod tests {
     #[test]
     fn each_user_has_a_connection_and_each_connection_a_user() {
         let users = |connections, users: usize| {
-            let plan = Plan { to: ([127, 0, 0, 1], 1).into(), connections, users };
+            let plan = plan(([127, 0, 0, 1], 1).into(), connections, users);
             (0..connections).map(|c| plan.users_of(c).collect::<Vec<_>>()).collect::<Vec<_>>()
         };
         assert_eq!(users(2, 5), [vec![0, 2, 4], vec![1, 3]]);

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use causeway_benches::fixture::{LARGE, SMALL, Shape};
-use causeway_benches::instructions::{self, PerRequest};
+use causeway_benches::fixture::{CLUSTERS, LARGE, SMALL, Shape, Workload};
+use causeway_benches::instructions::{self, BUSY, PerRequest};
 use causeway_benches::machine::{self, Cpus};
 use causeway_benches::ratio::{self, Estimate};
 use causeway_benches::subject::{CpuTime, Program, Running, Site};
@@ -50,6 +50,11 @@ struct Flags {
     #[arg(long, default_value_t = 64)]
     users: usize,
 
+    /// Endpoints of the two configurations, in three clusters each; `--endpoints 6,15000` is three of two against three
+    /// of five thousand.
+    #[arg(long, value_delimiter = ',', num_args = 2, value_names = ["FEW", "MANY"], default_values_t = [SMALL.endpoints, LARGE.endpoints])]
+    endpoints: Vec<usize>,
+
     /// Count instructions under valgrind instead of CPU time.
     #[arg(long)]
     instructions: bool,
@@ -57,6 +62,17 @@ struct Flags {
     /// The proxy to measure [default: the one beside this program, built if missing]
     #[arg(long, value_name = "PATH")]
     proxy: Option<std::path::PathBuf>,
+}
+
+impl Flags {
+    /// The small and the large configuration.
+    fn shapes(&self) -> [Shape; 2] {
+        let endpoints = |i: usize, usual: Shape| Shape {
+            endpoints: self.endpoints.get(i).copied().unwrap_or(usual.endpoints),
+            ..usual
+        };
+        [endpoints(0, SMALL), endpoints(1, LARGE)]
+    }
 }
 
 fn main() -> ExitCode {
@@ -78,6 +94,11 @@ fn main() -> ExitCode {
 }
 
 async fn run(flags: &Flags) -> Result<(), String> {
+    // 65,000 addresses lie in 127.1.0.0/16, and a cluster has one at least.
+    let sound = |shape: Shape| (CLUSTERS..=65_000).contains(&shape.endpoints);
+    if !flags.shapes().into_iter().all(sound) || flags.endpoints.first() == flags.endpoints.last() {
+        return Err(format!("--endpoints takes two numbers that differ, of {CLUSTERS} to 65000"));
+    }
     let valid = flags.pairs > 0 && flags.connections > 0 && flags.users > 0;
     let length = Duration::try_from_secs_f64(flags.seconds).ok().filter(|length| !length.is_zero() && valid);
     let length = length.ok_or("--pairs, --seconds, --connections and --users must be above 0")?;
@@ -103,7 +124,7 @@ async fn run(flags: &Flags) -> Result<(), String> {
         None => println!("CPUs         not pinned: a single CPU, or no taskset"),
     }
     let origin = traffic::origin().await?;
-    for shape in [SMALL, LARGE] {
+    for shape in flags.shapes() {
         load(shape, origin)?;
     }
     compare(flags, length, &program, cpus, origin).await
@@ -148,23 +169,24 @@ async fn compare(
     origin: u16,
 ) -> Result<(), String> {
     println!("\nCPU microseconds a request, user + system, and requests a second");
-    println!("pair   {:<38} {:<38} ratio", SMALL.name(), LARGE.name());
+    let [few, many] = flags.shapes();
+    println!("pair   {:<38} {:<38} ratio", few.name(), many.name());
     let (mut small, mut large) = (Vec::new(), Vec::new());
     for pair in 0..flags.pairs {
         // Each takes the first turn as often as the other, so that a drift of the machine favours neither.
-        let mut shapes = [SMALL, LARGE];
+        let mut shapes = flags.shapes();
         if pair % 2 == 1 {
             shapes.reverse();
         }
         for shape in shapes {
             let sample = measure(flags, length, program, cpus, origin, shape).await?;
-            if shape == SMALL { small.push(sample) } else { large.push(sample) }
+            if shape == few { small.push(sample) } else { large.push(sample) }
         }
         let (Some(one), Some(other)) = (small.last(), large.last()) else { continue };
         println!("{:>4}   {}{}{:.3}", pair + 1, column(one), column(other), quotient(one, other));
     }
     println!();
-    for (shape, samples) in [(SMALL, &small), (LARGE, &large)] {
+    for (shape, samples) in [(few, &small), (many, &large)] {
         summary(shape, samples);
     }
     let ratios: Vec<f64> = small.iter().zip(&large).map(|(one, other)| quotient(one, other)).collect();
@@ -260,7 +282,8 @@ async fn measure(
 }
 
 fn plan(flags: &Flags, to: SocketAddr) -> Plan {
-    Plan { to, connections: flags.connections, users: flags.users }
+    let (connections, users) = (flags.connections, flags.users);
+    Plan { to, connections, users, workload: Workload::Get, pause: Duration::ZERO }
 }
 
 async fn count_instructions(flags: &Flags, program: &Program) -> Result<(), String> {
@@ -269,13 +292,13 @@ async fn count_instructions(flags: &Flags, program: &Program) -> Result<(), Stri
             "--instructions needs valgrind\n  install it, or measure CPU time without the flag".to_owned()
         );
     }
-    let [few, many] = instructions::requests(flags.users);
+    let [few, many] = BUSY.requests(flags.users);
     println!("\nuser instructions a request: (I({many}) - I({few})) / {}", many - few);
     let origin = traffic::origin().await?;
     let mut found: Vec<PerRequest> = Vec::new();
-    for shape in [SMALL, LARGE] {
+    for shape in flags.shapes() {
         let site = Site::new(shape, origin)?;
-        let each = instructions::per_request(program, &site, plan(flags, site.listen)).await?;
+        let each = instructions::per_request(program, &site, plan(flags, site.listen), BUSY).await?;
         println!(
             "             {}: {:.0} on the worker, {:.0} on all threads",
             shape.name(),
