@@ -2,7 +2,7 @@
 //!
 //! The peers have the first CPU; the endpoints and the load have the last one, so that what is measured and what
 //! measures do not take turns. A round starts every peer anew: where the kernel happens to put its memory differs from
-//! start to start, and is to be averaged over too. Then they are measured in slices of [`SLICE`], each in turn, until
+//! start to start, and is to be averaged over too. Then they are measured in slices of 200 ms, each in turn, until
 //! each has had its time: the speed of a virtual machine changes from second to second by more than the peers differ,
 //! and whole measurements one after the other gave ratios from 0.5 to 1.0 for one and the same pair.
 
