@@ -17,7 +17,7 @@ use super::error::ErrorKind;
 use super::respond;
 use crate::health::HealthInput;
 use crate::snapshot::{Endpoint, Lane, Service};
-use crate::telemetry::access_log::{FAILED_OVER, Flags, PANIC, RETRIED, Record};
+use crate::telemetry::access_log::{FAILED_OVER, Flags, Names, PANIC, RETRIED, Record};
 use crate::telemetry::trace::TraceId;
 use crate::upstream::lane::AttemptFailure;
 use crate::upstream::view::{is_failing, observe_latency};
@@ -205,7 +205,10 @@ pub fn cut(attempts: &Attempts<'_, '_>, lane: &Lane, endpoint: &Endpoint, sent_a
 }
 
 fn tell_failure(attempts: &Attempts<'_, '_>, lane: &Lane, endpoint: &Endpoint, failure: Failure) {
-    endpoint.state.failing.store(true, Relaxed);
+    // Looked at first: a store would take the line from all who read `standing`, at each failure of a run.
+    if !is_failing(&endpoint.state) {
+        endpoint.state.failing.store(true, Relaxed);
+    }
     let (lane, endpoint) = (lane.state.id, endpoint.state.id);
     attempts.worker.shared.health.send(HealthInput::Failure { lane, endpoint, failure });
 }
@@ -271,6 +274,14 @@ pub fn request(worker: &Rc<Worker>, client: &Client, head: &RequestHead, story: 
 fn log_record(client: &Client, head: &RequestHead, story: &Story<'_>, duration: u64) -> Record {
     let started = SystemTime::now().checked_sub(Duration::from_nanos(duration));
     let user_agent = head.get(Known::UserAgent).unwrap_or_default();
+    let home = story.service.and_then(|service| service.lanes.get(story.home?));
+    let names = Names {
+        rule: story.rule.map(|rule| &**rule),
+        service: story.service.map(|service| &*service.state.name),
+        home: home.map(|lane| &*lane.state.cluster),
+        cluster: story.last.map(|(_, lane, _)| &*lane.state.cluster),
+        endpoint: story.last.map(|(.., endpoint)| &*endpoint.state.address),
+    };
     let mut record = Record::new(
         started.unwrap_or(SystemTime::UNIX_EPOCH),
         story.client.unwrap_or(client.peer.ip()),
@@ -278,6 +289,7 @@ fn log_record(client: &Client, head: &RequestHead, story: &Story<'_>, duration: 
         head.host(),
         head.path_and_query(),
         user_agent,
+        names,
     );
     record.duration = duration;
     record.first_byte = story.first_byte;
@@ -289,19 +301,9 @@ fn log_record(client: &Client, head: &RequestHead, story: &Story<'_>, duration: 
     record.status = story.status;
     record.flags = flags(story);
     (record.bytes_in, record.bytes_out) = (story.bytes_in, story.bytes_out);
-    record.rule = story.rule.cloned();
     record.trace = story.trace;
     record.attempts = story.attempts;
-    if let Some(service) = story.service {
-        record.service = Some(service.state.name.clone());
-        let home = story.home.and_then(|home| service.lanes.get(home));
-        record.home = home.map(|lane| lane.state.cluster.clone());
-    }
-    if let Some((at, lane, endpoint)) = story.last {
-        record.cluster = Some(lane.state.cluster.clone());
-        record.endpoint = Some(endpoint.state.address.clone());
-        record.why = Some(at.why.as_str());
-    }
+    record.why = story.last.map(|(at, ..)| at.why.as_str());
     record
 }
 

@@ -11,6 +11,10 @@ use super::cell::{Count, InFlight, Padded, per_worker};
 use causeway_proxy_policy::Tick;
 
 /// One endpoint of one cluster.
+///
+/// Aligned, or its `Arc`'s counts and a neighbour in memory would share the line of `standing`, which each request
+/// reads.
+#[repr(align(128))]
 pub struct EndpointState {
     /// Dense id, given by the registry for the endpoint's life.
     pub id: u32,

@@ -29,8 +29,8 @@ pub struct LaneState {
     pub pending: Limit,
     /// Requests under way.
     pub requests: Limit,
-    /// Wakes one request that waits for a connection.
-    pub released: Notify,
+    /// Wakes one request that waits for a connection. Padded: each request reads `admission`.
+    pub released: Padded<Notify>,
     /// The share of its own users that the cluster keeps.
     pub admission: Share,
     /// The share of others' users that it takes.
@@ -140,7 +140,7 @@ impl LaneState {
             connections: Limit::default(),
             pending: Limit::default(),
             requests: Limit::default(),
-            released: Notify::new(),
+            released: Padded(Notify::new()),
             admission: Share::new(1.0),
             spill_share: Share::new(1.0),
             flags: AtomicU32::new(0),

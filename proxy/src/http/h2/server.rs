@@ -19,6 +19,7 @@ use super::servants;
 use crate::http::exchange::{BodyError, Down, Fill, Response};
 use crate::http::h1::Wire;
 use crate::request::{self, Client};
+use crate::snapshot::ClientLimits;
 use crate::telemetry::counters::ConnectionEnd;
 use crate::timer::{Fired, Tag, Timer};
 use crate::worker::Worker;
@@ -39,29 +40,30 @@ pub async fn serve(worker: Rc<Worker>, client: Client, (wire, timer): (Wire, Rc<
     let client = Rc::new(client);
     let snapshot = worker.snapshot();
     let Some(port) = snapshot.port(client.key) else { return };
-    let limits = port.client.clone();
+    // Copied: a count of references would be written by all workers, on the line of the limits.
+    let ClientLimits { ref head, http2_streams, request_header, keep_alive_idle, .. } = *port.client;
+    let (max_head, max_fields) = (u32::try_from(head.head_bytes).unwrap_or(u32::MAX), head.head_count);
     drop(snapshot);
     let first = wire.input.data().to_vec();
     let (io, driver) = gather(Prefixed::new(&first, wire.into_stream()), &worker.buffers);
 
     let mut builder = h2::server::Builder::new();
     builder
-        .max_concurrent_streams(limits.http2_streams)
-        .max_header_list_size(u32::try_from(limits.head.head_bytes).unwrap_or(u32::MAX))
+        .max_concurrent_streams(http2_streams)
+        .max_header_list_size(max_head)
         .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(STREAM_WINDOW.saturating_mul(limits.http2_streams).min(MAX_WINDOW))
+        .initial_connection_window_size(STREAM_WINDOW.saturating_mul(http2_streams).min(MAX_WINDOW))
         .max_send_buffer_size(SEND_BUFFER);
-    timer.set(Some(worker.now() + limits.request_header));
+    timer.set(Some(worker.now() + request_header));
     let mut connection = match timer.guard(driver.run(builder.handshake::<_, Bytes>(io))).await {
         Ok(Ok(connection)) => connection,
         _ => return worker.counters().ended(ConnectionEnd::Http2Failed),
     };
 
-    let max_fields = limits.head.head_count;
     let active = Rc::new(Cell::new(0usize));
     let mut served = 0u64;
     timer.tag(Tag::Http2);
-    timer.set(Some(worker.now() + limits.keep_alive_idle));
+    timer.set(Some(worker.now() + keep_alive_idle));
     if worker.is_draining() {
         connection.graceful_shutdown();
     }
@@ -76,19 +78,19 @@ pub async fn serve(worker: Rc<Worker>, client: Client, (wire, timer): (Wire, Rc<
             Err(Fired::Deadline) if active.get() == 0 && served == 0 => {
                 connection.graceful_shutdown();
                 served = 1;
-                timer.set(Some(worker.now() + limits.request_header));
+                timer.set(Some(worker.now() + request_header));
                 continue;
             }
             Err(Fired::Deadline) if active.get() == 0 && served == 1 => return,
             Err(Fired::Deadline) => {
                 // Streams came in this period, or are under way: look again after another.
                 served = 0;
-                timer.set(Some(worker.now() + limits.keep_alive_idle));
+                timer.set(Some(worker.now() + keep_alive_idle));
                 continue;
             }
             Err(_) => {
                 connection.graceful_shutdown();
-                timer.set(Some(worker.now() + limits.keep_alive_idle));
+                timer.set(Some(worker.now() + keep_alive_idle));
                 continue;
             }
         };

@@ -82,11 +82,11 @@ impl<'a> Line<'a> {
             first_byte_us: record.first_byte.map(|nanos| nanos / 1000),
             bytes_in: record.bytes_in,
             bytes_out: record.bytes_out,
-            service: record.service.as_deref(),
-            route: record.rule.as_deref(),
-            home: record.home.as_deref(),
-            cluster: record.cluster.as_deref(),
-            endpoint: record.endpoint.as_deref(),
+            service: record.service(),
+            route: record.rule(),
+            home: record.home(),
+            cluster: record.cluster(),
+            endpoint: record.endpoint(),
             why: record.why,
             attempts: record.attempts,
             trace_id: record.trace.as_ref().map(|trace| trace.as_str()),
@@ -146,28 +146,34 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::telemetry::access_log::{FAILED_OVER, RETRIED};
+    use crate::telemetry::access_log::{FAILED_OVER, Names, RETRIED};
     use crate::telemetry::trace;
 
     fn record(path: &[u8], agent: &[u8]) -> Record {
+        named(path, agent, Names::default())
+    }
+
+    fn named(path: &[u8], agent: &[u8], names: Names<'_>) -> Record {
         let started = SystemTime::UNIX_EPOCH + Duration::from_millis(1_234_567_890_042);
-        Record::new(started, IpAddr::from([192, 0, 2, 7]), b"GET", b"shop.example", path, agent)
+        Record::new(started, IpAddr::from([192, 0, 2, 7]), b"GET", b"shop.example", path, agent, names)
     }
 
     fn full() -> Record {
-        let mut record = record(b"/cart?id=1", b"curl/8.5");
+        let names = Names {
+            rule: Some("shop/0"),
+            service: Some("api"),
+            home: Some("east"),
+            cluster: Some("west"),
+            endpoint: Some("10.0.0.1:80"),
+        };
+        let mut record = named(b"/cart?id=1", b"curl/8.5", names);
         record.duration = 12_345_678;
         record.first_byte = Some(9_000_999);
         record.status = 200;
         record.flags.add(RETRIED);
         record.flags.add(FAILED_OVER);
         (record.bytes_in, record.bytes_out, record.attempts) = (3, 1024, 2);
-        record.service = Some("api".into());
-        record.home = Some("east".into());
-        record.cluster = Some("west".into());
-        record.endpoint = Some("10.0.0.1:80".into());
         record.why = Some("retry");
-        record.rule = Some("shop/0".into());
         record.trace = trace::parse(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
         record
     }

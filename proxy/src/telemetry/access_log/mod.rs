@@ -51,7 +51,7 @@ use std::time::Duration;
 
 use causeway_config::AccessLogTarget;
 
-pub use record::{FAILED_OVER, Flags, PANIC, RETRIED, Record};
+pub use record::{FAILED_OVER, Flags, Names, PANIC, RETRIED, Record};
 use sink::Sink;
 
 /// Records that may wait for the writer: a second of failures at 8,000/s, some 5 MiB when full.

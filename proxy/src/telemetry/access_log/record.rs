@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use smallvec::SmallVec;
@@ -17,6 +16,9 @@ const HOST: usize = 260;
 const METHOD: usize = 32;
 /// Longest user agent.
 const USER_AGENT: usize = 512;
+/// Longest name of ours. None that the config takes is as long: an object's has at most 253 bytes, and two of them
+/// with a slash make a rule's.
+const NAME: usize = 1024;
 
 /// Flag: more than one try was made.
 pub const RETRIED: &str = "RT";
@@ -48,7 +50,23 @@ impl Flags {
     }
 }
 
-/// One request. All texts of the client's share one allocation; names are shared with the snapshot.
+/// Names from the snapshot, each if it applies.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Names<'a> {
+    /// Of the route's rule.
+    pub rule: Option<&'a str>,
+    /// Of the service.
+    pub service: Option<&'a str>,
+    /// Of the key's home cluster.
+    pub home: Option<&'a str>,
+    /// Of the last attempt's cluster.
+    pub cluster: Option<&'a str>,
+    /// The last attempt's address.
+    pub endpoint: Option<&'a str>,
+}
+
+/// One request. All texts share one allocation. Names are copied too: a count of references to them would be
+/// written by the worker and by the log's thread.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// When the request's head was there.
@@ -69,20 +87,10 @@ pub struct Record {
     pub bytes_in: u64,
     /// Body bytes to the client.
     pub bytes_out: u64,
-    /// The service.
-    pub service: Option<Arc<str>>,
-    /// The key's home cluster.
-    pub home: Option<Arc<str>>,
-    /// The cluster of the last attempt.
-    pub cluster: Option<Arc<str>>,
-    /// The address of the last attempt.
-    pub endpoint: Option<Arc<str>>,
     /// Why the last attempt went there: [`Why::as_str`](causeway_proxy_policy::Why::as_str).
     pub why: Option<&'static str>,
     /// Tries, the first included; 0 if none was made.
     pub attempts: u32,
-    /// Name of the route's rule.
-    pub rule: Option<Arc<str>>,
     /// Of a valid `traceparent`.
     pub trace: Option<TraceId>,
     text: Vec<u8>,
@@ -90,11 +98,16 @@ pub struct Record {
     host: Range<u16>,
     path: Range<u16>,
     user_agent: Range<u16>,
+    rule: Range<u16>,
+    service: Range<u16>,
+    home: Range<u16>,
+    cluster: Range<u16>,
+    endpoint: Range<u16>,
 }
 
 impl Record {
-    /// A record of a request that began at `started`. Takes the client's own texts, cut to their bounds; an empty
-    /// user agent is none.
+    /// A record of a request that began at `started`. Copies the texts, cut to their bounds; an empty user agent or
+    /// name is none.
     pub fn new(
         started: SystemTime,
         client: IpAddr,
@@ -102,10 +115,21 @@ impl Record {
         host: &[u8],
         path: &[u8],
         user_agent: &[u8],
+        names: Names<'_>,
     ) -> Record {
-        let parts = [cut(method, METHOD), cut(host, HOST), cut(path, PATH), cut(user_agent, USER_AGENT)];
+        let parts = [
+            cut(method, METHOD),
+            cut(host, HOST),
+            cut(path, PATH),
+            cut(user_agent, USER_AGENT),
+            name(names.rule),
+            name(names.service),
+            name(names.home),
+            name(names.cluster),
+            name(names.endpoint),
+        ];
         let mut text = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
-        let [method, host, path, user_agent] = parts.map(|part| {
+        let [method, host, path, user_agent, rule, service, home, cluster, endpoint] = parts.map(|part| {
             let start = text.len() as u16;
             text.extend_from_slice(part);
             start..text.len() as u16
@@ -120,19 +144,19 @@ impl Record {
             flags: Flags::default(),
             bytes_in: 0,
             bytes_out: 0,
-            service: None,
-            home: None,
-            cluster: None,
-            endpoint: None,
             why: None,
             attempts: 0,
-            rule: None,
             trace: None,
             text,
             method,
             host,
             path,
             user_agent,
+            rule,
+            service,
+            home,
+            cluster,
+            endpoint,
         }
     }
 
@@ -156,13 +180,48 @@ impl Record {
         self.part(&self.user_agent)
     }
 
+    /// Name of the route's rule.
+    pub fn rule(&self) -> Option<&str> {
+        self.name(&self.rule)
+    }
+
+    /// The service.
+    pub fn service(&self) -> Option<&str> {
+        self.name(&self.service)
+    }
+
+    /// The key's home cluster.
+    pub fn home(&self) -> Option<&str> {
+        self.name(&self.home)
+    }
+
+    /// The cluster of the last attempt.
+    pub fn cluster(&self) -> Option<&str> {
+        self.name(&self.cluster)
+    }
+
+    /// The address of the last attempt.
+    pub fn endpoint(&self) -> Option<&str> {
+        self.name(&self.endpoint)
+    }
+
+    /// What was copied from a `str` and cut between characters is one.
+    fn name(&self, range: &Range<u16>) -> Option<&str> {
+        std::str::from_utf8(self.part(range)).ok().filter(|name| !name.is_empty())
+    }
+
     fn part(&self, range: &Range<u16>) -> &[u8] {
         &self.text[usize::from(range.start)..usize::from(range.end)]
     }
 }
 
 // The ranges' 16 bits hold all texts together.
-const _: () = assert!(METHOD + HOST + PATH + USER_AGENT < u16::MAX as usize);
+const _: () = assert!(METHOD + HOST + PATH + USER_AGENT + 5 * NAME < u16::MAX as usize);
+
+/// A name, empty where it does not apply.
+fn name(name: Option<&str>) -> &[u8] {
+    cut(name.unwrap_or_default().as_bytes(), NAME)
+}
 
 /// At most `longest` bytes, never the middle of a UTF-8 character.
 fn cut(text: &[u8], longest: usize) -> &[u8] {
@@ -183,11 +242,22 @@ mod tests {
     fn texts_are_cut_to_their_bounds_and_only_there() {
         let long = [b'x'; 5000];
         let client = IpAddr::from([127, 0, 0, 1]);
-        let record = Record::new(SystemTime::UNIX_EPOCH, client, &long, b"h", &long, &long);
+        let record = Record::new(SystemTime::UNIX_EPOCH, client, &long, b"h", &long, &long, Names::default());
         let lengths = [record.method(), record.host(), record.path(), record.user_agent()].map(<[u8]>::len);
         assert_eq!(lengths, [METHOD, 1, PATH, USER_AGENT]);
-        let record = Record::new(SystemTime::UNIX_EPOCH, client, b"GET", b"h", b"/p?q", b"");
+        let record =
+            Record::new(SystemTime::UNIX_EPOCH, client, b"GET", b"h", b"/p?q", b"", Names::default());
         assert_eq!((record.method(), record.host(), record.path()), (&b"GET"[..], &b"h"[..], &b"/p?q"[..]));
+    }
+
+    #[test]
+    fn a_name_that_does_not_apply_is_none_and_the_others_are_whole() {
+        let rule = format!("{0}/{0}", "r".repeat(253));
+        let names = Names { rule: Some(&rule), home: Some("east"), ..Names::default() };
+        let client = IpAddr::from([127, 0, 0, 1]);
+        let record = Record::new(SystemTime::UNIX_EPOCH, client, b"GET", b"h", b"/", b"", names);
+        assert_eq!((record.rule(), record.home()), (Some(rule.as_str()), Some("east")));
+        assert_eq!((record.service(), record.cluster(), record.endpoint()), (None, None, None));
     }
 
     #[test]

@@ -18,7 +18,8 @@ fn file(path: &Path) -> AccessLogTarget {
 }
 
 fn record(path: &str) -> Record {
-    Record::new(SystemTime::UNIX_EPOCH, IpAddr::from([127, 0, 0, 1]), b"GET", b"h", path.as_bytes(), b"")
+    let client = IpAddr::from([127, 0, 0, 1]);
+    Record::new(SystemTime::UNIX_EPOCH, client, b"GET", b"h", path.as_bytes(), b"", Names::default())
 }
 
 fn lines(path: &Path) -> Vec<String> {
