@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use causeway_config::{Config, Source};
 
+use super::cell::Retired;
 use super::compile::compile;
 use super::from_file;
 use super::{PortKey, Snapshot, last_good};
@@ -23,6 +24,7 @@ pub struct Reloader {
     settings: Settings,
     shared: Arc<Shared>,
     current: Arc<Snapshot>,
+    retired: Retired,
     /// What was last looked at, taken or refused for what it says.
     seen: Option<Seen>,
 }
@@ -48,7 +50,7 @@ impl Reloader {
     ) -> Reloader {
         let from_files = !shared.config_status.lock().unwrap_or_else(PoisonError::into_inner).from_last_good;
         let seen = from_files.then(|| look(sources, &current));
-        Reloader { settings, shared, current, seen }
+        Reloader { settings, shared, current, retired: Retired::default(), seen }
     }
 
     /// The snapshot in force.
@@ -58,6 +60,10 @@ impl Reloader {
 
     /// Looks at the files and, if they changed, puts them in force or says why not.
     pub async fn reload(&mut self, asked: Asked) {
+        // Every few seconds, as the clock asks too.
+        if self.retired.sweep() {
+            self.shared.registry.sweep();
+        }
         let path = self.settings.config.clone();
         // An unreadable folder is looked at each time: its error may change.
         if let Ok(sources) = causeway_config::read_path(&path) {
@@ -118,7 +124,7 @@ impl Reloader {
             "config",
             format_args!("version {} ({}) is in force", snapshot.version, &snapshot.digest[..12]),
         );
-        self.current = snapshot;
+        self.retired.keep(std::mem::replace(&mut self.current, snapshot));
         metrics::config_applied();
         let mut status = self.shared.config_status.lock().unwrap_or_else(PoisonError::into_inner);
         status.applied += 1;
