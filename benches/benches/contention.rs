@@ -5,7 +5,6 @@
 //! pays the difference now and then, of sixty-four nearly always.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use causeway_benches::fixture;
 use causeway_benches::rival::Rival;
@@ -49,8 +48,7 @@ enum Beside {
 const TWO: [Beside; 2] = [Beside::Nobody, Beside::Another];
 const THREE: [Beside; 3] = [Beside::Nobody, Beside::Another, Beside::Elsewhere];
 
-/// Live state for two workers: two lanes, and two endpoints that lie side by side, as those of a cluster mostly do. Of
-/// those the first begins with a cache line and the second in the middle of one, as every other pair does.
+/// Live state for two workers: two lanes, and two endpoints that lie as near to each other as those of a cluster do.
 struct Live {
     registry: Registry,
     lanes: [Arc<LaneState>; 2],
@@ -64,10 +62,8 @@ impl Live {
         let make = |i| registry.endpoint("c0", &format!("{}:8080", fixture::address(i)));
         let mut made: Vec<_> = (0..64).map(make).collect();
         made.sort_by_key(|endpoint| Arc::as_ptr(endpoint).addr());
-        // The value lies behind its two counts of references, 16 bytes; together they take less than two lines.
-        let at = |i: usize| Arc::as_ptr(&made[i]).addr();
-        let side_by_side = |&i: &usize| at(i) % 64 == 16 && at(i + 1) - at(i) < 128;
-        let first = (0..63).find(side_by_side).unwrap_or(0);
+        let gap = |i: usize| Arc::as_ptr(&made[i + 1]).addr() - Arc::as_ptr(&made[i]).addr();
+        let first = (0..63).min_by_key(|&i| gap(i)).unwrap_or(0);
         let endpoints = [made[first].clone(), made[first + 1].clone()];
         Live { registry, lanes, endpoints }
     }
@@ -129,15 +125,6 @@ fn reference_count(bencher: Bencher, beside: Beside) {
     bencher.bench_local(|| drop(shared.clone()));
 }
 
-/// The five names that a logged request takes along: rule, service, home, cluster, endpoint.
-#[divan::bench(args = TWO, sample_size = SAMPLE)]
-fn names_of_a_logged_request(bencher: Bencher, beside: Beside) {
-    let names: [Arc<str>; 5] = ["edge/api", "api", "c0", "c0 ", "127.1.0.1:9000"].map(Arc::from);
-    let theirs = names.clone();
-    let _rival = (beside == Beside::Another).then(|| Rival::start(move || drop(theirs.clone())));
-    bencher.bench_local(|| drop(names.clone()));
-}
-
 /// Which a request counts at its home, in a cell of its own worker: a service of so many clusters.
 #[divan::bench(args = TWO, consts = [1, 2, 3], sample_size = SAMPLE)]
 fn retry_budget_count<const CLUSTERS: usize>(bencher: Bencher, beside: Beside) {
@@ -162,14 +149,14 @@ fn standing_beside_connections(bencher: Bencher, beside: Beside) {
     bencher.bench_local(|| (endpoint.standing(), endpoint.cells(0).total.get()));
 }
 
-/// The same while another worker tells of one failure of it (or of its neighbour) after the other: the flag is stored
-/// each time.
+/// The same while each of another worker's requests to it (or to its neighbour) runs into a timeout, which is noted
+/// beside the standing.
 #[divan::bench(args = THREE, sample_size = SAMPLE)]
-fn standing_beside_failures(bencher: Bencher, beside: Beside) {
+fn standing_beside_timeouts(bencher: Bencher, beside: Beside) {
     let live = Live::new();
     let endpoint = &live.endpoints[0];
     let _rival =
-        live.of(beside).map(|(_, endpoint)| Rival::start(move || endpoint.failing.store(true, Relaxed)));
+        live.of(beside).map(|(_, endpoint)| Rival::start(move || endpoint.timed_out(Tick::from_secs(1))));
     bencher.bench_local(|| (endpoint.standing(), endpoint.cells(0).total.get()));
 }
 

@@ -153,35 +153,35 @@ fn worker_reads(bencher: Bencher, beside: Beside) {
 /// The same by an `ArcSwap`'s guard.
 #[divan::bench(args = BESIDE, sample_size = SAMPLE)]
 fn arc_swap_guard(bencher: Bencher, beside: Beside) {
-    let snapshots = two(SMALL, &Registry::new(1));
-    let cell = Arc::new(ArcSwap::new(snapshots[0].clone()));
-    let (theirs, mut turn) = (cell.clone(), 0);
-    let _rival = match beside {
-        Beside::Nothing => None,
-        Beside::AReader => Some(Rival::start(move || drop(theirs.load()))),
-        Beside::ASwapper => Some(Rival::start(move || {
-            turn ^= 1;
-            theirs.store(snapshots[turn].clone());
-        })),
-    };
-    bencher.bench_local(|| drop(cell.load()));
+    read(bencher, beside, ArcSwap::new, |cell| drop(cell.load()), ArcSwap::store);
 }
 
 /// The same by a full load, which counts its use in the snapshot that all share.
 #[divan::bench(args = BESIDE, sample_size = SAMPLE)]
 fn full_load(bencher: Bencher, beside: Beside) {
+    read(bencher, beside, SnapshotCell::new, |cell| drop(cell.load()), SnapshotCell::store);
+}
+
+/// Times `load` of a shared cell, with another CPU loading or storing beside it.
+fn read<C: Send + Sync + 'static>(
+    bencher: Bencher,
+    beside: Beside,
+    new: fn(Arc<Snapshot>) -> C,
+    load: fn(&C),
+    store: fn(&C, Arc<Snapshot>),
+) {
     let snapshots = two(SMALL, &Registry::new(1));
-    let cell = Arc::new(SnapshotCell::new(snapshots[0].clone()));
+    let cell = Arc::new(new(snapshots[0].clone()));
     let (theirs, mut turn) = (cell.clone(), 0);
     let _rival = match beside {
         Beside::Nothing => None,
-        Beside::AReader => Some(Rival::start(move || drop(theirs.load()))),
+        Beside::AReader => Some(Rival::start(move || load(&theirs))),
         Beside::ASwapper => Some(Rival::start(move || {
             turn ^= 1;
-            theirs.store(snapshots[turn].clone());
+            store(&theirs, snapshots[turn].clone());
         })),
     };
-    bencher.bench_local(|| drop(cell.load()));
+    bencher.bench_local(|| load(&cell));
 }
 
 /// What the `ArcSwap` costs who swaps, while a reader holds and drops it without a pause.

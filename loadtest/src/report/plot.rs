@@ -8,7 +8,7 @@ use plotters::prelude::*;
 use super::{Figure, median};
 use crate::job::Job;
 use crate::peer::Peer;
-use crate::report::table::{PACED, column};
+use crate::report::table::{by_loop, column};
 use crate::results::Results;
 
 const OURS: RGBColor = RGBColor(0x0b, 0x6e, 0x4f);
@@ -69,7 +69,7 @@ pub fn memory(results: &Results, path: &Path) -> Result<(), String> {
 pub fn latency(results: &Results, path: &Path) -> Result<(), String> {
     let title = "Microseconds at 5,000 requests a second: p50, p99, p99.9 (left is better)";
     draw(path, (960, 270), title, (1, 3), |areas| {
-        PACED.iter().zip(areas).try_for_each(|(&job, area)| dot_panel(area, results, job))
+        by_loop().1.iter().zip(areas).try_for_each(|(&job, area)| dot_panel(area, results, job))
     })
 }
 

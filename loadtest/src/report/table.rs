@@ -21,23 +21,14 @@ const COLUMNS: [Peer; 8] = [
 ];
 
 /// Jobs that load the peers, and so have a CPU time a request.
-pub const LOADED: [Job; 12] = [
-    Job::Http1,
-    Job::Http1Small,
-    Job::Http1Paced,
-    Job::Tls,
-    Job::TlsPaced,
-    Job::Http2,
-    Job::Http2Paced,
-    Job::Close,
-    Job::Body64k,
-    Job::Body10m,
-    Job::Many,
-    Job::Most,
-];
+fn loaded() -> Vec<Job> {
+    Job::ALL.into_iter().filter(|&job| !job.is_idle() && job != Job::Workers).collect()
+}
 
-/// Jobs in an open loop.
-pub const PACED: [Job; 3] = [Job::Http1Paced, Job::TlsPaced, Job::Http2Paced];
+/// Jobs of these in a closed loop, and in an open one.
+pub fn by_loop() -> (Vec<Job>, Vec<Job>) {
+    loaded().into_iter().partition(|job| job.shape().rate.is_none())
+}
 
 /// The whole page.
 pub fn page(results: &Results) -> String {
@@ -51,7 +42,7 @@ pub fn page(results: &Results) -> String {
     let _ = writeln!(page, "\n## Goals\n\n{}", goals(results));
     page.push_str("\n![CPU a request](cpu.svg)\n");
     let _ = writeln!(page, "\n## CPU microseconds a request\n\nMedians; user part in parentheses.\n");
-    page.push_str(&jobs(results, &LOADED, |results, peer, job| {
+    page.push_str(&jobs(results, &loaded(), |results, peer, job| {
         let total = median(results, peer, job, |sample| sample.cpu_us)?;
         let user = median(results, peer, job, |sample| sample.user_us)?;
         Some(if total >= 1_000.0 {
@@ -61,7 +52,7 @@ pub fn page(results: &Results) -> String {
         })
     }));
     let _ = writeln!(page, "\n## Requests a second on one core\n\nClosed loops; medians.\n");
-    let closed: Vec<Job> = LOADED.into_iter().filter(|job| job.shape().rate.is_none()).collect();
+    let (closed, paced) = by_loop();
     page.push_str(&jobs(results, &closed, |results, peer, job| {
         Some(thousands(median(results, peer, job, |sample| sample.rate)?))
     }));
@@ -70,7 +61,7 @@ pub fn page(results: &Results) -> String {
     page.push_str(
         "p50 / p99 / p99.9 in microseconds, counted from when a request was due; medians of the rounds.\n\n",
     );
-    page.push_str(&jobs(results, &PACED, latencies));
+    page.push_str(&jobs(results, &paced, latencies));
     page.push_str("\n![Memory](memory.svg)\n");
     let _ = writeln!(page, "\n## Memory\n\nResident, of all processes.\n");
     page.push_str(&memory(results));
