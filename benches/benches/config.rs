@@ -117,7 +117,7 @@ fn whole_decision(bencher: Bencher, shape: Named) {
     let decide = || {
         turn.set((turn.get() + 1) % heads.len());
         let head = &heads[turn.get()];
-        let rule = match_route::find(port, head)?;
+        let rule = match_route::find(port, head, 0)?;
         let key = key::of(match_route::hash_on(rule), head, IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
         let service = match_route::service(rule, key.hash, 0)?;
         let mut route = service.plan.route(key.hash, 0);

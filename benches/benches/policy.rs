@@ -225,7 +225,8 @@ fn find_route(bencher: Bencher, routes: usize) {
         };
         (spec, i as u32)
     };
-    let table = RouteTable::new(None, (first..first + routes).map(rule).collect()).expect("no expressions");
+    let table =
+        RouteTable::new(None, (first..first + routes).map(rule).collect(), 1).expect("no expressions");
     let request = Request {
         host: fixture::hostname(fixture::ROUTE),
         path: format!("{}/items", fixture::prefix(fixture::ROUTE)),

@@ -7,10 +7,10 @@ use causeway_proxy_policy::{KeyHash, rendezvous};
 
 use crate::snapshot::{Port, Rule, Service};
 
-/// The rule that the request matches.
-pub fn find<'s>(port: &'s Port, head: &RequestHead) -> Option<&'s Rule> {
+/// The rule that the request matches; `worker` asks.
+pub fn find<'s>(port: &'s Port, head: &RequestHead, worker: usize) -> Option<&'s Rule> {
     let listener = port.listener(head.host())?;
-    let rule = listener.table.find(&HeadView(head))?;
+    let rule = listener.table.find(&HeadView { head, worker })?;
     listener.rules.get(rule as usize)
 }
 
@@ -37,30 +37,37 @@ pub fn service(rule: &Rule, key: Option<KeyHash>, roll: u64) -> Option<&Service>
 }
 
 /// A head as the route table sees it.
-struct HeadView<'a>(&'a RequestHead);
+struct HeadView<'a> {
+    head: &'a RequestHead,
+    worker: usize,
+}
 
 impl RequestView for HeadView<'_> {
     fn host(&self) -> &[u8] {
-        self.0.host()
+        self.head.host()
     }
 
     fn path(&self) -> &[u8] {
-        self.0.path()
+        self.head.path()
     }
 
     fn query(&self) -> Option<&[u8]> {
-        self.0.query()
+        self.head.query()
     }
 
     fn method(&self) -> &[u8] {
-        self.0.method_name()
+        self.head.method_name()
     }
 
     fn header(&self, lower_name: &str) -> Option<&[u8]> {
-        let head = self.0;
+        let head = self.head;
         let field = head.fields.iter().find(|field| {
             !field.drop && field.name.of(&head.bytes).eq_ignore_ascii_case(lower_name.as_bytes())
         })?;
         Some(field.value.of(&head.bytes))
+    }
+
+    fn reader(&self) -> usize {
+        self.worker
     }
 }

@@ -79,7 +79,7 @@ fn serve<'s>(
             // A body would have to end before the tunnel begins; nobody sends one. Served without the upgrade.
             head.upgrade = None;
         }
-        let rule = match_route::find(port, head).ok_or(ErrorKind::NoRoute)?;
+        let rule = match_route::find(port, head, worker.index).ok_or(ErrorKind::NoRoute)?;
         story.rule = Some(&rule.name);
         if let Some((status, location)) = rule.filters.redirect(head, client.tls, client.key.0.port()) {
             return respond::redirect(worker, down, status, &location, story).await;

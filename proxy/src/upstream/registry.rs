@@ -35,6 +35,11 @@ impl Registry {
         Registry { workers, tables: Mutex::default() }
     }
 
+    /// How many workers use what it makes.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
     fn tables(&self) -> std::sync::MutexGuard<'_, Tables> {
         // The tables are consistent between any two statements; a panic elsewhere does not spoil them.
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)

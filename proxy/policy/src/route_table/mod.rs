@@ -39,7 +39,7 @@
 //! number of routes hardly matters. Rules that share both hostname and path, and rules with a
 //! regular expression, are tried one after another, in order of precedence. A table of catch-all
 //! rules never looks at the host or the path. Nothing is allocated for a request, but for the
-//! scratch space that the `regex` crate pools.
+//! scratch space that the `regex` crate keeps; each reader has its own.
 //!
 //! Rejected: one ordered list, as Envoy keeps it (500 routes cost a request 500 comparisons); a
 //! radix tree over whole paths (PathPrefix is by segment, and a hash of the few lengths in use is
@@ -51,6 +51,7 @@ mod host;
 #[cfg(test)]
 mod naive;
 mod path;
+mod pattern;
 mod spec;
 #[cfg(test)]
 mod tests;
@@ -101,11 +102,17 @@ impl RouteTable {
     /// Builds the table of a listener; the `u32` of a rule is what [`find`](Self::find) returns.
     /// `listener_hostname` is exact or with a `*.` in front; `None` or empty: every host.
     ///
+    /// `readers` threads may ask it without meeting, each under its own [`RequestView::reader`].
+    ///
     /// # Errors
     ///
     /// A regular expression that is malformed, or larger than 1 MiB when compiled; the text names
     /// the route and the rule.
-    pub fn new(listener_hostname: Option<&str>, rules: Vec<(RuleSpec, u32)>) -> Result<Self, String> {
+    pub fn new(
+        listener_hostname: Option<&str>,
+        rules: Vec<(RuleSpec, u32)>,
+        readers: usize,
+    ) -> Result<Self, String> {
         let listener = HostPattern::parse(listener_hostname.unwrap_or_default());
         let every_request = [MatchSpec::default()];
         let mut ranked = Vec::new();
@@ -114,8 +121,8 @@ impl RouteTable {
             let matches = if rule.matches.is_empty() { &every_request[..] } else { &rule.matches };
             for spec in matches {
                 let within = |e: String| format!("route {:?}, rule {}: {e}", rule.route, rule.rule_index);
-                let conditions = Conditions::new(spec).map_err(within)?;
-                let path = path::compile(&spec.path).map_err(within)?;
+                let conditions = Conditions::new(spec, readers).map_err(within)?;
+                let path = path::compile(&spec.path, readers).map_err(within)?;
                 let rank = Rank {
                     without_method: spec.method.is_none(),
                     headers: std::cmp::Reverse(conditions.headers()),

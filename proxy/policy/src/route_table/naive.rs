@@ -194,7 +194,7 @@ proptest! {
         rules in rules(),
         requests in proptest::collection::vec(request(), 8),
     ) {
-        let table = RouteTable::new(listener, rules.clone()).expect("the patterns are well-formed");
+        let table = RouteTable::new(listener, rules.clone(), 1).expect("the patterns are well-formed");
         for request in requests {
             prop_assert_eq!(table.find(&request), naive(listener, &rules, &request), "{:?}", request);
         }

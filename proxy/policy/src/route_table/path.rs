@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use regex::bytes::Regex;
-
-use super::{ByteMap, Entry, PathSpec, RequestView, conditions, first};
+use super::pattern::Pattern;
+use super::{ByteMap, Entry, PathSpec, RequestView, first};
 
 #[derive(Debug, Default)]
 pub(super) struct PathIndex {
@@ -33,17 +32,18 @@ pub(super) enum CompiledPath {
 
 #[derive(Clone, Debug)]
 pub(super) struct CompiledRegex {
-    regex: Arc<Regex>,
+    pattern: Arc<Pattern>,
     /// Of the pattern as configured.
     length: usize,
 }
 
-pub(super) fn compile(path: &PathSpec) -> Result<CompiledPath, String> {
+pub(super) fn compile(path: &PathSpec, readers: usize) -> Result<CompiledPath, String> {
     Ok(match path {
         PathSpec::Exact(path) => CompiledPath::Exact(path.as_bytes().into()),
         PathSpec::Regex(pattern) => {
-            let regex = conditions::whole(pattern).map_err(|e| format!("path: {e}"))?;
-            CompiledPath::Regex(CompiledRegex { regex: Arc::new(regex), length: pattern.len() })
+            let length = pattern.len();
+            let pattern = Pattern::new(pattern, readers).map_err(|e| format!("path: {e}"))?;
+            CompiledPath::Regex(CompiledRegex { pattern: Arc::new(pattern), length })
         }
         // "When specified, a trailing `/` is ignored."
         PathSpec::Prefix(prefix) => match prefix.strip_suffix('/').unwrap_or(prefix) {
@@ -95,7 +95,7 @@ impl PathIndex {
         }
         for (path_regex, entry) in &self.regexes {
             // The conditions first: they are the cheaper part.
-            if entry.holds(request) && path_regex.regex.is_match(path) {
+            if entry.holds(request) && path_regex.pattern.matches(request.reader(), path) {
                 return Some(entry.id);
             }
         }

@@ -67,6 +67,10 @@ pub trait RequestView {
     /// The first value of a header. (For one that is repeated the specification leaves it open
     /// which value counts.)
     fn header(&self, lower_name: &str) -> Option<&[u8]>;
+    /// Who asks, of the table's `readers`.
+    fn reader(&self) -> usize {
+        0
+    }
 }
 
 impl Default for PathSpec {

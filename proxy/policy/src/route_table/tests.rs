@@ -88,7 +88,7 @@ fn every_host(spec: MatchSpec) -> RuleSpec {
 /// A table whose rules are numbered in the order given.
 fn table(listener: Option<&str>, rules: impl IntoIterator<Item = RuleSpec>) -> RouteTable {
     let rules = rules.into_iter().zip(0..).collect();
-    RouteTable::new(listener, rules).expect("the rules of this test are well-formed")
+    RouteTable::new(listener, rules, 1).expect("the rules of this test are well-formed")
 }
 
 fn matches(spec: MatchSpec, request: &Request) -> bool {
@@ -361,7 +361,7 @@ fn a_path_need_not_be_utf_8() {
 #[test]
 fn an_unusable_regular_expression_is_refused_by_name() {
     let build =
-        |spec| RouteTable::new(None, vec![(RuleSpec { route: "ns/r".into(), ..every_host(spec) }, 0)]);
+        |spec| RouteTable::new(None, vec![(RuleSpec { route: "ns/r".into(), ..every_host(spec) }, 0)], 1);
     for pattern in ["(", "a)|(b", "(?x)a #", r"\p{Greek}", "([a-z]{1000}){1000}"] {
         let error = build(regex(pattern)).expect_err(pattern);
         assert!(error.contains("\"ns/r\"") && error.contains("rule 0") && error.contains("path"), "{error}");

@@ -22,13 +22,14 @@ type Services<'a> = BTreeMap<&'a str, Arc<Service>>;
 pub fn compile(
     config: &Config,
     services: &Services<'_>,
+    workers: usize,
     previous: Option<&Snapshot>,
 ) -> Result<Vec<Port>, String> {
     let mut ports: Vec<Port> = Vec::new();
     let mut certificates: BTreeMap<SocketAddr, Vec<(Option<String>, &ListenerTls)>> = BTreeMap::new();
     for gateway in config.gateways.values() {
         for listener in &gateway.listeners {
-            let compiled = self::listener(config, gateway, listener, services)?;
+            let compiled = self::listener(config, gateway, listener, services, workers)?;
             for address in &gateway.addresses {
                 let addr = SocketAddr::new(*address, listener.port);
                 if listener.protocol == ListenerProtocol::Https {
@@ -105,6 +106,7 @@ fn listener(
     gateway: &Gateway,
     listener: &causeway_config::Listener,
     services: &Services<'_>,
+    workers: usize,
 ) -> Result<Arc<Listener>, String> {
     let attached = |parents: &[ParentRef]| {
         parents.iter().any(|parent| {
@@ -123,7 +125,7 @@ fn listener(
     }
     let hostname = listener.hostname.as_ref().map(ToString::to_string);
     let numbered = specs.into_iter().zip(0..).collect();
-    let table = RouteTable::new(hostname.as_deref(), numbered)
+    let table = RouteTable::new(hostname.as_deref(), numbered, workers)
         .map_err(|e| format!("Gateway {}, listener {}: {e}", gateway.name, listener.name))?;
     Ok(Arc::new(Listener {
         name: format!("{}/{}", gateway.name, listener.name).into(),

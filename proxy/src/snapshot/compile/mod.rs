@@ -34,7 +34,7 @@ pub fn compile(config: Config, registry: &Registry, previous: Option<&Snapshot>)
             .map_err(|e| format!("MultiClusterService {name}: {e}"))?;
         services.insert(name, Arc::new(compiled));
     }
-    let ports = listeners::compile(&config, &services, previous)?;
+    let ports = listeners::compile(&config, &services, registry.workers(), previous)?;
     let health = health::params(&config, &clusters);
     Ok(Snapshot {
         version: previous.map_or(1, |previous| previous.version + 1),
