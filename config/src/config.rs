@@ -1,13 +1,14 @@
 //! The validated model as a whole.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::kind::{
-    ApplicationSet, ClientTrafficPolicy, Cluster, CostAwareScheduling, Gateway, GrpcRoute, HttpRoute,
-    MultiClusterService, PolicyTargetKind, ProxyConfig,
+    ApplicationSet, ClientTrafficPolicy, Cluster, CostAwareScheduling, Discovery, FaultInjection, Gateway,
+    GrpcRoute, HttpRoute, LocalRateLimit, MultiClusterService, PolicyTargetKind, ProxyConfig,
 };
 
 /// Everything that was loaded, each resource by its `metadata.name`.
@@ -29,6 +30,10 @@ pub struct Config {
     pub grpc_routes: BTreeMap<String, Arc<GrpcRoute>>,
     /// `ClientTrafficPolicy`.
     pub client_policies: BTreeMap<String, Arc<ClientTrafficPolicy>>,
+    /// `LocalRateLimit`.
+    pub rate_limits: BTreeMap<String, Arc<LocalRateLimit>>,
+    /// `FaultInjection`.
+    pub fault_injections: BTreeMap<String, Arc<FaultInjection>>,
     /// `ProxyConfig`, or its defaults.
     pub proxy: ProxyConfig,
     /// `ApplicationSet`.
@@ -38,6 +43,15 @@ pub struct Config {
 }
 
 impl Config {
+    /// The files that clusters take their endpoints from. They may lie among the files of the configuration, and
+    /// are no part of it.
+    pub fn endpoint_files(&self) -> impl Iterator<Item = &Path> {
+        self.clusters.values().filter_map(|cluster| match &cluster.discovery {
+            Some(Discovery::File { path }) => Some(path.as_path()),
+            _ => None,
+        })
+    }
+
     /// The policy of a listener: the one for the listener itself, else the one for its whole Gateway. It holds as
     /// a whole; what it leaves out is at its default, not at the wider policy's value.
     pub fn listener_policy(&self, gateway: &str, listener: &str) -> Option<&Arc<ClientTrafficPolicy>> {

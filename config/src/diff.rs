@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::kind::{
-    ApplicationSet, ClientTrafficPolicy, Cluster, CostAwareScheduling, Gateway, GrpcRoute, HttpRoute,
-    MultiClusterService, ProxyConfig,
+    ApplicationSet, ClientTrafficPolicy, Cluster, CostAwareScheduling, FaultInjection, Gateway, GrpcRoute,
+    HttpRoute, LocalRateLimit, MultiClusterService, ProxyConfig,
 };
 
 /// What changed of one kind.
@@ -37,6 +37,10 @@ pub struct Diff {
     pub grpc_routes: Changed<GrpcRoute>,
     /// `ClientTrafficPolicy`.
     pub client_policies: Changed<ClientTrafficPolicy>,
+    /// `LocalRateLimit`.
+    pub rate_limits: Changed<LocalRateLimit>,
+    /// `FaultInjection`.
+    pub fault_injections: Changed<FaultInjection>,
     /// `ProxyConfig`, if it is different.
     pub proxy: Option<ProxyConfig>,
     /// `ApplicationSet`.
@@ -109,6 +113,8 @@ impl Diff {
         self.http_routes.list("HTTPRoute", &mut all);
         self.grpc_routes.list("GRPCRoute", &mut all);
         self.client_policies.list("ClientTrafficPolicy", &mut all);
+        self.rate_limits.list("LocalRateLimit", &mut all);
+        self.fault_injections.list("FaultInjection", &mut all);
         if self.proxy.is_some() {
             all.push(("ProxyConfig", String::new(), Change::Set));
         }
@@ -127,6 +133,8 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
         http_routes: Changed::between(&old.http_routes, &new.http_routes),
         grpc_routes: Changed::between(&old.grpc_routes, &new.grpc_routes),
         client_policies: Changed::between(&old.client_policies, &new.client_policies),
+        rate_limits: Changed::between(&old.rate_limits, &new.rate_limits),
+        fault_injections: Changed::between(&old.fault_injections, &new.fault_injections),
         proxy: (old.proxy != new.proxy).then(|| new.proxy.clone()),
         application_sets: Changed::between(&old.application_sets, &new.application_sets),
         cost_policies: Changed::between(&old.cost_policies, &new.cost_policies),
@@ -142,6 +150,8 @@ pub fn apply(old: &Config, diff: &Diff) -> Config {
         http_routes: diff.http_routes.applied(&old.http_routes),
         grpc_routes: diff.grpc_routes.applied(&old.grpc_routes),
         client_policies: diff.client_policies.applied(&old.client_policies),
+        rate_limits: diff.rate_limits.applied(&old.rate_limits),
+        fault_injections: diff.fault_injections.applied(&old.fault_injections),
         proxy: diff.proxy.clone().unwrap_or_else(|| old.proxy.clone()),
         application_sets: diff.application_sets.applied(&old.application_sets),
         cost_policies: diff.cost_policies.applied(&old.cost_policies),

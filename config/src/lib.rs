@@ -25,6 +25,7 @@
 mod config;
 mod diff;
 mod digest;
+mod endpoint_file;
 mod files;
 pub mod kind;
 mod load;
@@ -40,6 +41,7 @@ mod trigger;
 
 pub use crate::config::Config;
 pub use crate::diff::{Change, Changed, Diff, apply, diff};
+pub use crate::endpoint_file::load_endpoints;
 pub use crate::files::read_path;
 pub use crate::kind::*;
 pub use crate::load::{Loaded, Strictness, load};

@@ -1,16 +1,18 @@
 //! From files to a [`Config`], or to a [`Report`] of everything that is wrong with them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::endpoint_file::{self, note_faults};
 use crate::kind::{
-    ApplicationSet, ClientTrafficPolicy, Cluster, CostAwareScheduling, Gateway, GrpcRoute, HttpRoute,
-    MultiClusterService, ProxyConfig, ServiceDefaults, traffic_defaults,
+    ApplicationSet, ClientTrafficPolicy, Cluster, CostAwareScheduling, FaultInjection, Gateway, GrpcRoute,
+    HttpRoute, LocalRateLimit, MultiClusterService, ProxyConfig, ServiceDefaults, traffic_defaults,
 };
-use crate::read::{At, Fields, File, Notes, Place, Step, Way};
-use crate::report::{Report, Severity};
+use crate::read::{At, Fields, File, Notes, Step, Way};
+use crate::report::Report;
 use crate::resolve::{self, Declared};
 use crate::source::{self, Node, Source, Tree, Value};
 
@@ -38,6 +40,8 @@ pub(crate) enum Kind {
     MultiClusterService,
     Cluster,
     ClientTrafficPolicy,
+    LocalRateLimit,
+    FaultInjection,
     TrafficDefaults,
     ProxyConfig,
     Gateway,
@@ -50,10 +54,12 @@ pub(crate) enum Kind {
 const MESH: &str = "mesh.macleodlabs.io/v1";
 const GATEWAY_API: &str = "gateway.networking.k8s.io/v1";
 
-const KINDS: [(Kind, &str, &str); 10] = [
+const KINDS: [(Kind, &str, &str); 12] = [
     (Kind::MultiClusterService, "MultiClusterService", MESH),
     (Kind::Cluster, "Cluster", MESH),
     (Kind::ClientTrafficPolicy, "ClientTrafficPolicy", MESH),
+    (Kind::LocalRateLimit, "LocalRateLimit", MESH),
+    (Kind::FaultInjection, "FaultInjection", MESH),
     (Kind::TrafficDefaults, "TrafficDefaults", MESH),
     (Kind::ProxyConfig, "ProxyConfig", MESH),
     (Kind::Gateway, "Gateway", GATEWAY_API),
@@ -78,15 +84,21 @@ impl fmt::Display for Kind {
 pub fn load(sources: &[Source], strictness: Strictness) -> Result<Loaded, Report> {
     let notes = Notes::new(sources.iter().map(|source| source.name.clone()).collect());
     let trees: Vec<Tree<'_>> = sources.iter().map(|source| source::parse(&source.text)).collect();
-    for (file, tree) in trees.iter().enumerate() {
-        for fault in &tree.faults {
-            let place = Place { file, at: fault.at, path: String::new() };
-            notes.note(Severity::Error, &place, fault.message.as_str(), fault.remedy.as_str());
-        }
-    }
+    let apart = endpoint_files(sources, &trees);
     let mut documents: Vec<Document<'_>> = Vec::new();
+    let mut complete = true;
     for (index, (source, tree)) in sources.iter().zip(&trees).enumerate() {
         let file = File { notes: &notes, index, base: &source.base };
+        if apart.contains(Path::new(&source.name)) {
+            // Of no account to a proxy here: it reads the file by itself, and a mistake in it is no mistake of
+            // the configuration.
+            if strictness == Strictness::Validate {
+                endpoint_file::read(file, tree);
+            }
+            continue;
+        }
+        note_faults(&notes, index, tree);
+        complete &= !tree.cut_short;
         documents.extend(
             tree.documents.iter().filter(|node| !node.is_null()).map(|node| Document::new(file, node)),
         );
@@ -98,7 +110,6 @@ pub fn load(sources: &[Source], strictness: Strictness) -> Result<Loaded, Report
     for document in defaults.into_iter().chain(others) {
         document.read(&mut loader);
     }
-    let complete = !trees.iter().any(|tree| tree.cut_short);
     resolve::check(&notes, &loader.config, &loader.declared, strictness, complete);
     let mut report = notes.into_report();
     report.sort();
@@ -106,6 +117,18 @@ pub fn load(sources: &[Source], strictness: Strictness) -> Result<Loaded, Report
         0 => Ok(Loaded { config: loader.config, warnings: report }),
         _ => Err(report),
     }
+}
+
+/// The files that a `Cluster` takes its endpoints from, as [`Source::name`] gives them.
+fn endpoint_files(sources: &[Source], trees: &[Tree<'_>]) -> HashSet<PathBuf> {
+    let mut files = HashSet::new();
+    for (source, tree) in sources.iter().zip(trees) {
+        let clusters = tree.documents.iter().filter(|node| peek(node, &["kind"]) == Some("Cluster"));
+        let named = clusters.filter_map(|node| peek(node, &["spec", "discovery", "file", "path"]));
+        let named = named.map(|path| source.base.join(path));
+        files.extend(named.filter(|path| *path != Path::new(&source.name)));
+    }
+    files
 }
 
 #[derive(Default)]
@@ -239,6 +262,8 @@ impl Loader {
             Kind::ClientTrafficPolicy => {
                 put(&mut config.client_policies, name, ClientTrafficPolicy::read(name, spec));
             }
+            Kind::LocalRateLimit => put(&mut config.rate_limits, name, LocalRateLimit::read(name, spec)),
+            Kind::FaultInjection => put(&mut config.fault_injections, name, FaultInjection::read(name, spec)),
             Kind::TrafficDefaults => self.defaults = traffic_defaults::read(spec),
             Kind::ProxyConfig => config.proxy = ProxyConfig::read(spec),
             Kind::Gateway => put(&mut config.gateways, name, Gateway::read(name, spec)),

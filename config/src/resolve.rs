@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Config;
 use crate::kind::{
-    EndpointAlgorithm, Gateway, HostPattern, Listener, MultiClusterService, ParentRef, PolicyTarget,
-    PolicyTargetKind,
+    Cluster, EndpointAlgorithm, ExtensionKind, Gateway, HostPattern, Listener, MultiClusterService,
+    ParentRef, PolicyTarget, PolicyTargetKind,
 };
 use crate::load::{Kind, Strictness};
 use crate::read::{Notes, Place};
@@ -27,6 +28,8 @@ pub(crate) enum Reference {
     SuccessRate(String),
     /// A rule points to a `MultiClusterService`.
     Service(String),
+    /// A filter points to a document of ours.
+    Extension { kind: ExtensionKind, name: String },
     /// A rule bounds the time of its services.
     RouteTimeout { name: &'static str, bound: Duration, services: Vec<String> },
     /// A route points to a `Gateway`.
@@ -67,6 +70,13 @@ pub(crate) fn check(
             Reference::SuccessRate(service) => check.success_rate(service, place),
             Reference::Service(name) => {
                 check.exists(Kind::MultiClusterService, name, place);
+            }
+            Reference::Extension { kind, name } => {
+                let kind = match kind {
+                    ExtensionKind::LocalRateLimit => Kind::LocalRateLimit,
+                    ExtensionKind::FaultInjection => Kind::FaultInjection,
+                };
+                check.exists(kind, name, place);
             }
             Reference::RouteTimeout { name, bound, services } => check.timeout(name, *bound, services, place),
             Reference::Parent { parent, hostnames } => check.parent(parent, hostnames, place),
@@ -171,8 +181,10 @@ impl<'a> Check<'a> {
         let Some(service) = self.config.services.get(service) else { return };
         let hosts = service.outlier.success_rate.minimum_hosts;
         for name in service.clusters.iter().map(|cluster| &cluster.endpoints_ref) {
-            if self.config.clusters.get(name).is_some_and(|cluster| cluster.endpoints.len() < hosts as usize)
-            {
+            let few = |cluster: &Arc<Cluster>| {
+                cluster.discovery.is_none() && cluster.endpoints.len() < hosts as usize
+            };
+            if self.config.clusters.get(name).is_some_and(few) {
                 let message =
                     format!("`successRate` never ejects in `{name}`, which has less than {hosts} endpoints");
                 self.warn(

@@ -16,6 +16,11 @@ fn document(kind: &str, name: &str, spec: &str) -> Loaded {
     load(&[source], Strictness::Validate).unwrap_or_else(|report| panic!("{report}"))
 }
 
+/// The document `it` of this kind, in flow style without the outer brackets.
+pub(crate) fn load_one(kind: &str, spec: &str) -> Loaded {
+    document(kind, "it", spec)
+}
+
 /// The service `s` with this spec, in flow style without the outer brackets.
 pub(crate) fn service(spec: &str) -> MultiClusterService {
     let config = document("MultiClusterService", "s", spec).config;

@@ -19,10 +19,24 @@ pub struct ClientTrafficPolicy {
     pub timeouts: ClientTimeouts,
     /// How much a client may send or open.
     pub limits: ClientLimits,
-    /// Proxies in front of us whose X-Forwarded-For entry is believed. Default 0.
+    /// Proxies in front of us whose entry in `forwarding_header` is believed. Default 0.
     pub trusted_hops: u32,
+    /// Where proxies say whom a request is from: read from trusted hops, written to upstreams. The other one is
+    /// removed. Default: X-Forwarded-For.
+    pub forwarding_header: ForwardingHeader,
     /// Whether every connection begins with a PROXY protocol header (v1 or v2). Default `false`.
     pub proxy_protocol: bool,
+}
+
+/// The header in which proxies tell each other about the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ForwardingHeader {
+    /// `X-Forwarded-For`, with `-Proto` and `-Host`.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
 }
 
 /// What a policy applies to.
@@ -83,8 +97,15 @@ pub struct ClientLimits {
     pub body_bytes: Option<u64>,
     /// Open client connections of the process, over all listeners. Default 10,000.
     pub connections: u32,
+    /// Open client connections of one address (of an IPv6 /64). Default: half of `connections`, so that no single
+    /// client can take all places, and no office behind one address notices; no limit where proxies in front are
+    /// trusted, since all clients come from their addresses.
+    pub connections_per_address: u32,
     /// Concurrent streams of an HTTP/2 connection. Default 100.
     pub http2_streams: u32,
+    /// Bytes a second of a body, either way, while it is the client that is waited for; on average over `bodyIdle`.
+    /// `None`: no minimum. Default 240, as Kestrel and IIS have it.
+    pub min_bytes_per_second: Option<u32>,
 }
 
 impl Default for ClientTimeouts {
@@ -107,7 +128,9 @@ impl Default for ClientLimits {
             header_count: 100,
             body_bytes: None,
             connections: 10_000,
+            connections_per_address: half(10_000),
             http2_streams: 100,
+            min_bytes_per_second: Some(240),
         }
     }
 }
@@ -120,6 +143,7 @@ impl Default for ClientTrafficPolicy {
             timeouts: ClientTimeouts::default(),
             limits: ClientLimits::default(),
             trusted_hops: 0,
+            forwarding_header: ForwardingHeader::XForwardedFor,
             proxy_protocol: false,
         }
     }
@@ -156,18 +180,29 @@ impl ClientTrafficPolicy {
             too_early(&fields, &["requestHeader", "keepAliveIdle", "tlsHandshake"]);
             Some(base.timeouts.read(fields))
         });
-        let limits = spec.or("limits", base.limits, |at| {
-            let fields = at.fields()?;
-            too_early(&fields, &["headerBytes", "headerCount", "connections", "http2Streams"]);
-            Some(base.limits.read(fields))
-        });
-        let trusted_hops = spec.or("clientIP", 0, |at| {
+        let (trusted_hops, forwarding_header) = spec.or("clientIP", (0, base.forwarding_header), |at| {
             let mut fields = at.fields()?;
-            Some(fields.or("trustedHops", 0, |at| at.u32(0..=100)))
+            let hops = fields.or("trustedHops", 0, |at| at.u32(0..=100));
+            let header = fields.or("header", base.forwarding_header, |at| {
+                at.choice(&[
+                    ("xForwardedFor", ForwardingHeader::XForwardedFor),
+                    ("forwarded", ForwardingHeader::Forwarded),
+                ])
+            });
+            Some((hops, header))
         });
-        let proxy_protocol = spec.or("proxyProtocol", false, |at| match at.boolean()? {
-            true => at.refuse("the PROXY protocol is not spoken yet", "remove it, or write false"),
-            false => Some(false),
+        let proxy_protocol = spec.or("proxyProtocol", false, |at| at.boolean());
+        let mut base_limits = base.limits;
+        if trusted_hops > 0 || proxy_protocol {
+            // Connections come from proxies in front of us, a few addresses for everybody.
+            base_limits.connections_per_address = u32::MAX;
+        }
+        let limits = spec.or("limits", base_limits, |at| {
+            let fields = at.fields()?;
+            let early =
+                ["headerBytes", "headerCount", "connections", "connectionsPerAddress", "http2Streams"];
+            too_early(&fields, &early);
+            Some(base_limits.read(fields))
         });
         too_early(&spec, &["clientIP", "proxyProtocol"]);
         Some(ClientTrafficPolicy {
@@ -176,6 +211,7 @@ impl ClientTrafficPolicy {
             timeouts,
             limits,
             trusted_hops,
+            forwarding_header,
             proxy_protocol,
         })
     }
@@ -220,6 +256,11 @@ impl ClientLimits {
             1..1024 => at.refuse("too small for any request", "write 1Ki or more, such as 64Ki"),
             bytes => Some(usize::try_from(bytes).unwrap_or(usize::MAX)),
         });
+        let connections = fields.or("connections", self.connections, count);
+        let per_address = match self.connections_per_address {
+            u32::MAX => u32::MAX,
+            _ => half(connections),
+        };
         ClientLimits {
             header_bytes,
             header_count: fields.or("headerCount", self.header_count, |at| {
@@ -227,8 +268,17 @@ impl ClientLimits {
             }),
             body_bytes: fields
                 .or("bodyBytes", self.body_bytes, |at| at.bytes().map(|bytes| (bytes > 0).then_some(bytes))),
-            connections: fields.or("connections", self.connections, count),
+            connections,
+            connections_per_address: fields.or("connectionsPerAddress", per_address, count),
             http2_streams: fields.or("http2Streams", self.http2_streams, count),
+            min_bytes_per_second: fields.or("minBytesPerSecond", self.min_bytes_per_second, |at| {
+                at.u32(0..=u32::MAX).map(|rate| (rate > 0).then_some(rate))
+            }),
         }
     }
+}
+
+/// What one address may take of all places.
+fn half(connections: u32) -> u32 {
+    if connections == u32::MAX { u32::MAX } else { (connections / 2).max(1) }
 }

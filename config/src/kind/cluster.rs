@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use super::discovery::Discovery;
 use super::multi_cluster_service::MAX_WEIGHT;
+use super::subject_alt_name;
 use crate::read::{At, Fields, units};
 
 /// How to reach one cluster.
@@ -21,12 +23,16 @@ pub struct Cluster {
     pub region: Option<String>,
     /// `locality.zone`.
     pub zone: Option<String>,
-    /// In the order written; never empty, addresses unique, at least one weight above 0.
+    /// In the order written; addresses unique, at least one weight above 0. Empty exactly where `discovery` is set.
     pub endpoints: Vec<Endpoint>,
+    /// Where endpoints are looked up instead.
+    pub discovery: Option<Discovery>,
     /// Default: [`Protocol::Http1`].
     pub protocol: Protocol,
     /// `None` (default): cleartext.
     pub tls: Option<UpstreamTls>,
+    /// What announces the client on each new connection. `None` (default): nothing does.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// `None` (default): no active check.
     pub health_check: Option<HealthCheck>,
     /// Requests per second that the whole cluster can carry. `None` (default): not known.
@@ -96,6 +102,16 @@ pub enum Protocol {
     Auto,
 }
 
+/// The PROXY protocol's version that is written to an endpoint, before TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ProxyProtocol {
+    /// The line of text.
+    V1,
+    /// The binary header.
+    V2,
+}
+
 /// TLS towards the endpoints. Verification cannot be switched off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -111,7 +127,8 @@ pub struct UpstreamTls {
     pub key_file: Option<PathBuf>,
     /// Name for SNI and verification. `None`: the endpoint's own.
     pub server_name: Option<String>,
-    /// One of these must be in the endpoint's certificate (URI or DNS name). Empty: `server_name` decides.
+    /// One of these must be in the endpoint's certificate (DNS name, or URI; a SPIFFE ID may end in `/*`).
+    /// Empty: `server_name` decides.
     pub subject_alt_names: Vec<String>,
 }
 
@@ -173,10 +190,27 @@ impl Cluster {
             let mut fields = at.fields()?;
             Some((fields.get("region", |at| at.text()), fields.get("zone", |at| at.text())))
         });
-        for discovery in ["discovery", "dns", "file", "kubernetes"] {
-            spec.not_yet(discovery, STATIC_ONLY);
+        let discovery = spec.get("discovery", |at| at.fields().and_then(Discovery::read));
+        for (source, remedy) in [
+            ("dns", "write discovery: {dns: {name: api.internal, port: 8080}}"),
+            ("file", "write discovery: {file: {path: endpoints.yaml}}"),
+            ("kubernetes", LOOKED_UP),
+        ] {
+            spec.get(source, |at| at.refuse::<()>(format!("`{source}` belongs under `discovery`"), remedy));
         }
-        let endpoints = spec.need("endpoints", "list the endpoints: [{address: 10.0.0.1:8080}]", endpoints);
+        let listed = spec.get("endpoints", endpoints);
+        let endpoints = match (spec.has("endpoints"), spec.has("discovery")) {
+            (true, true) => {
+                spec.error_at("discovery", "endpoints are listed as well", "keep `endpoints` or `discovery`");
+                None
+            }
+            (false, true) => discovery.is_some().then(Vec::new),
+            (true, false) => listed,
+            (false, false) => spec.at().refuse(
+                "`endpoints` is missing",
+                "list the endpoints: [{address: 10.0.0.1:8080}], or write discovery",
+            ),
+        };
         let protocol = spec.or("protocol", Protocol::Http1, |at| {
             at.choice(&[("http1", Protocol::Http1), ("http2", Protocol::Http2), ("auto", Protocol::Auto)])
         });
@@ -188,6 +222,8 @@ impl Cluster {
                 "write http1 or http2",
             );
         }
+        let proxy_protocol = spec
+            .get("proxyProtocol", |at| at.choice(&[("v1", ProxyProtocol::V1), ("v2", ProxyProtocol::V2)]));
         let health_check = spec.get("healthCheck", |at| at.fields().and_then(HealthCheck::read));
         let capacity = spec.get("capacity", |at| {
             let mut fields = at.fields()?;
@@ -204,8 +240,10 @@ impl Cluster {
             region,
             zone,
             endpoints: endpoints?,
+            discovery,
             protocol,
             tls,
+            proxy_protocol,
             health_check,
             capacity,
             connect_timeout,
@@ -214,12 +252,12 @@ impl Cluster {
     }
 }
 
-const STATIC_ONLY: &str =
-    "list the endpoints: endpoints: [{address: 10.0.0.1:8080}]; a name in an address is resolved";
+const LOOKED_UP: &str = "write discovery: {dns: {name: api.internal, port: 8080}} to have them looked up";
 
-fn endpoints(at: At<'_>) -> Option<Vec<Endpoint>> {
+/// A list of endpoints, here or in a file of its own.
+pub(crate) fn endpoints(at: At<'_>) -> Option<Vec<Endpoint>> {
     if at.is_map() {
-        return at.refuse("discovery of endpoints (DNS, file, Kubernetes) is not supported yet", STATIC_ONLY);
+        return at.refuse("a list is needed, this is a map", LOOKED_UP);
     }
     let mut seen = HashSet::new();
     let endpoints = at.filled_list(|at| {
@@ -264,23 +302,14 @@ impl UpstreamTls {
         let cert_file = fields.get("certFile", |at| at.file_name());
         let key_file = fields.get("keyFile", |at| at.file_name());
         let server_name = fields.get("serverName", |at| at.dns_name());
-        let subject_alt_names = fields.or("subjectAltNames", Vec::new(), |at| at.list(subject_alt_name));
+        let subject_alt_names =
+            fields.or("subjectAltNames", Vec::new(), |at| at.list(subject_alt_name::read));
         if fields.has("certFile") != fields.has("keyFile") {
             let (one, other) =
                 if fields.has("certFile") { ("certFile", "keyFile") } else { ("keyFile", "certFile") };
             fields.error_at(one, format!("`{one}` is of no use without `{other}`"), "give both, or neither");
         }
         Some(UpstreamTls { ca_file, cert_file, key_file, server_name, subject_alt_names })
-    }
-}
-
-/// A URI such as a SPIFFE ID, or a DNS name (RFC 5280 section 4.2.1.6).
-fn subject_alt_name(at: At<'_>) -> Option<String> {
-    let text = at.text()?;
-    match text.split_once("://") {
-        Some((scheme, rest)) if !rest.is_empty() && units::is_token(scheme) && text.is_ascii() => Some(text),
-        Some(_) => at.refuse(format!("`{text}` is not a URI"), "write it as spiffe://trust-domain/path"),
-        None => at.dns_name(),
     }
 }
 
@@ -380,8 +409,10 @@ mod tests {
             region: None,
             zone: None,
             endpoints: vec![Endpoint { address, weight: 1, version: None }],
+            discovery: None,
             protocol: Protocol::Http1,
             tls: None,
+            proxy_protocol: None,
             health_check: None,
             capacity: None,
             connect_timeout: Duration::from_secs(1),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
 
+use super::subject_alt_name;
 use crate::read::{At, Fields, units};
 use crate::resolve::Reference;
 
@@ -58,6 +59,24 @@ pub struct ListenerTls {
     /// PEM key, from the option `mesh.macleodlabs.io/key-file`.
     #[serde(serialize_with = "crate::serialize::path")]
     pub key_file: PathBuf,
+    /// What is asked of clients' certificates. `None` (default): none is asked for. The same for all listeners of
+    /// a port.
+    pub client: Option<ClientAuth>,
+}
+
+/// What a listener asks of clients' certificates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientAuth {
+    /// PEM with the roots to trust, from the option `mesh.macleodlabs.io/client-ca-file`.
+    #[serde(serialize_with = "crate::serialize::path")]
+    pub ca_file: PathBuf,
+    /// Whether a client without a certificate is refused, from the option `mesh.macleodlabs.io/client-auth`.
+    /// Default `true`.
+    pub required: bool,
+    /// One of these must be in the certificate (DNS name, or URI; a SPIFFE ID may end in `/*`), from the option
+    /// `mesh.macleodlabs.io/client-subject-alt-names`. Empty (default): any certificate of these roots will do.
+    pub subject_alt_names: Vec<String>,
 }
 
 /// A host name or `*.suffix`, in lower case (Gateway API `Hostname`).
@@ -128,6 +147,10 @@ impl HostPattern {
 
 const CERT_FILE: &str = "mesh.macleodlabs.io/cert-file";
 const KEY_FILE: &str = "mesh.macleodlabs.io/key-file";
+const CLIENT_OPTIONS: &str = "mesh.macleodlabs.io/client-";
+const CLIENT_CA_FILE: &str = "mesh.macleodlabs.io/client-ca-file";
+const CLIENT_AUTH: &str = "mesh.macleodlabs.io/client-auth";
+const CLIENT_NAMES: &str = "mesh.macleodlabs.io/client-subject-alt-names";
 
 impl Gateway {
     pub(crate) fn read(name: &str, mut spec: Fields<'_>) -> Option<Self> {
@@ -172,28 +195,40 @@ fn address(at: At<'_>) -> Option<IpAddr> {
 
 fn listeners(at: At<'_>) -> Option<Vec<Listener>> {
     let mut names = HashSet::new();
-    let mut ports: HashMap<u16, Vec<(ListenerProtocol, Option<HostPattern>, String)>> = HashMap::new();
+    let mut ports: HashMap<u16, Vec<Listener>> = HashMap::new();
     at.at_most(64)?.filled_list(|at| {
         let listener = Listener::read(at.fields()?, &mut names)?;
         let others = ports.entry(listener.port).or_default();
-        for (protocol, hostname, name) in &*others {
-            if *protocol != listener.protocol {
+        for other in &*others {
+            let (port, name) = (listener.port, &other.name);
+            if other.protocol != listener.protocol {
                 let remedy = "use another port, or the same protocol";
-                at.error(
-                    format!("port {} speaks another protocol in the listener `{name}`", listener.port),
-                    remedy,
-                );
-            } else if *hostname == listener.hostname {
+                at.error(format!("port {port} speaks another protocol in the listener `{name}`"), remedy);
+            } else if other.hostname == listener.hostname {
                 let remedy = "use another port, or give each its own `hostname`";
                 at.error(format!("port and hostname are those of the listener `{name}`"), remedy);
+            } else if other.client_auth() != listener.client_auth() {
+                // One connection serves all names of a port (RFC 9113 section 9.1.1), so a certificate that only
+                // some of them asked for could be avoided.
+                let message =
+                    format!("the listener `{name}` on port {port} asks clients for other certificates");
+                at.error(
+                    message,
+                    format!("use another port, or write the same options {CLIENT_OPTIONS}* in both"),
+                );
             }
         }
-        others.push((listener.protocol, listener.hostname.clone(), listener.name.clone()));
+        others.push(listener.clone());
         Some(listener)
     })
 }
 
 impl Listener {
+    /// What it asks of clients' certificates.
+    pub fn client_auth(&self) -> Option<&ClientAuth> {
+        self.tls.as_ref()?.client.as_ref()
+    }
+
     fn read(mut fields: Fields<'_>, names: &mut HashSet<String>) -> Option<Self> {
         let name = fields.need("name", "name the listener", |at| {
             let name = at.name()?;
@@ -251,14 +286,31 @@ impl ListenerTls {
         });
         let remedy = format!("name the files: options: {{{CERT_FILE}: cert.pem, {KEY_FILE}: key.pem}}");
         fields.not_yet("certificateRefs", &remedy);
-        fields.not_yet("frontendValidation", "leave it out");
-        let (cert_file, key_file) = fields.need("options", &remedy, |at| {
+        let client = format!("name the file in `options`: {CLIENT_CA_FILE}: ca.pem");
+        fields.not_yet("frontendValidation", &client);
+        fields.need("options", &remedy, |at| {
             let mut fields = at.fields()?;
             let cert_file = fields.need(CERT_FILE, "name the PEM file with the chain", |at| at.file_name());
             let key_file = fields.need(KEY_FILE, "name the PEM file with the key", |at| at.file_name());
-            cert_file.zip(key_file)
-        })?;
-        Some(ListenerTls { cert_file, key_file })
+            let client = ClientAuth::read(&mut fields);
+            Some(ListenerTls { cert_file: cert_file?, key_file: key_file?, client })
+        })
+    }
+}
+
+impl ClientAuth {
+    fn read(options: &mut Fields<'_>) -> Option<Self> {
+        let ca_file = options.get(CLIENT_CA_FILE, |at| at.file_name());
+        let required =
+            options.or(CLIENT_AUTH, true, |at| at.choice(&[("required", true), ("optional", false)]));
+        let subject_alt_names = options.or(CLIENT_NAMES, Vec::new(), subject_alt_name::read_list);
+        for name in [CLIENT_AUTH, CLIENT_NAMES] {
+            if options.has(name) && !options.has(CLIENT_CA_FILE) {
+                let message = format!("`{name}` is of no use without `{CLIENT_CA_FILE}`");
+                options.error_at(name, message, "name the PEM file with the authority of the clients");
+            }
+        }
+        Some(ClientAuth { ca_file: ca_file?, required, subject_alt_names })
     }
 }
 

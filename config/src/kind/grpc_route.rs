@@ -32,7 +32,7 @@ pub struct GrpcRouteRule {
     pub name: Option<String>,
     /// Joined by OR; never empty (default: one that matches every call).
     pub matches: Vec<GrpcRouteMatch>,
-    /// Header modifiers only.
+    /// Header modifiers, mirrors and references to documents of our own.
     pub filters: Vec<RouteFilter>,
     /// Empty, or all weights 0: answered with `UNAVAILABLE`.
     pub backends: Vec<BackendRef>,
@@ -101,6 +101,7 @@ impl GrpcRouteRule {
             matches.filter(|list| !list.is_empty()).unwrap_or_else(|| vec![GrpcRouteMatch::default()]);
         let filters = filter::grpc_filters(&mut fields);
         let backends = route::backends(&mut fields, false);
+        filter::check_mirrors(&fields, &filters, &backends);
         Some(GrpcRouteRule { name, matches, filters, backends })
     }
 }

@@ -129,7 +129,7 @@ impl Default for RouteMatch {
     }
 }
 
-const METHODS: [(&str, &str); 9] = [
+pub(super) const METHODS: [(&str, &str); 9] = [
     ("GET", "GET"),
     ("HEAD", "HEAD"),
     ("POST", "POST"),
@@ -151,6 +151,7 @@ impl RouteRule {
             fields.or("timeouts", RouteTimeouts::default(), |at| at.fields().map(RouteTimeouts::read));
         let redirects = filters.iter().any(|filter| matches!(filter, RouteFilter::RequestRedirect(_)));
         let backends = route::backends(&mut fields, redirects);
+        filter::check_mirrors(&fields, &filters, &backends);
         for (bound, name) in [(timeouts.request, "request"), (timeouts.backend_request, "backendRequest")] {
             if let Some(bound) = bound {
                 let services = backends.iter().map(|backend| backend.service.clone()).collect();

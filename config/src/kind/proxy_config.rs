@@ -24,6 +24,36 @@ pub struct ProxyConfig {
     /// After which a drain ends whatever is left. Default 30 s.
     #[serde(serialize_with = "crate::serialize::duration")]
     pub drain_timeout: Duration,
+    /// When requests are refused so that others are served in time.
+    pub overload: Overload,
+}
+
+/// `overload` of a [`ProxyConfig`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Overload {
+    /// Requests in flight of the process; each worker has an equal share. `None` (`0`): no limit. Default 20,000: at
+    /// the 40 KiB that one takes with its buffers, 800 MB.
+    pub max_in_flight: Option<u32>,
+    /// How long what is ready may wait for a worker, in the worker's own CPU time, without requests being shed.
+    /// `None` (`0s`): for ever. Default 500 ms: more than ten thousand clients who all wait for their next answer make,
+    /// and where people begin to go away. Services that answer in milliseconds want less, such as 20 ms.
+    #[serde(serialize_with = "crate::serialize::optional_duration")]
+    pub queue_target: Option<Duration>,
+    /// For how long without a break it must have waited longer. Default 1 s. (CoDel's 100 ms, RFC 8289 section 4.3, go
+    /// with a target of a twentieth of that.)
+    #[serde(serialize_with = "crate::serialize::duration")]
+    pub queue_interval: Duration,
+}
+
+impl Default for Overload {
+    fn default() -> Self {
+        Overload {
+            max_in_flight: Some(20_000),
+            queue_target: Some(Duration::from_millis(500)),
+            queue_interval: Duration::from_secs(1),
+        }
+    }
 }
 
 /// `accessLog` of a [`ProxyConfig`].
@@ -76,6 +106,7 @@ impl Default for ProxyConfig {
             access_log: AccessLog::default(),
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
+            overload: Overload::default(),
         }
     }
 }
@@ -107,7 +138,24 @@ impl ProxyConfig {
             let delay = fields.or("delay", base.drain_delay, |at| at.duration());
             Some((delay, fields.or("timeout", base.drain_timeout, |at| at.duration())))
         });
-        ProxyConfig { workers, admin, access_log, drain_delay, drain_timeout }
+        let overload = spec.or("overload", base.overload, |at| at.fields().map(Overload::read));
+        ProxyConfig { workers, admin, access_log, drain_delay, drain_timeout, overload }
+    }
+}
+
+impl Overload {
+    fn read(mut fields: Fields<'_>) -> Self {
+        let base = Overload::default();
+        let max_in_flight = fields.or("maxInFlight", base.max_in_flight, |at| {
+            at.u32(0..=u32::MAX).map(|most| (most > 0).then_some(most))
+        });
+        let (queue_target, queue_interval) =
+            fields.or("queueTime", (base.queue_target, base.queue_interval), |at| {
+                let mut fields = at.fields()?;
+                let target = fields.or("target", base.queue_target, |at| at.limit());
+                Some((target, fields.or("interval", base.queue_interval, |at| at.period())))
+            });
+        Overload { max_in_flight, queue_target, queue_interval }
     }
 }
 

@@ -127,19 +127,24 @@ pub(crate) fn backends(rule: &mut Fields<'_>, answered: bool) -> Vec<BackendRef>
     backends
 }
 
+/// A reference to a `MultiClusterService`, which is looked up when everything has been read.
+pub(super) fn service_ref(fields: &mut Fields<'_>) -> Option<String> {
+    refers_to(fields, "mesh.macleodlabs.io", "MultiClusterService", false);
+    let service = fields.need("name", "name the MultiClusterService", |at| at.name());
+    fields.get("port", |at| {
+        at.warn("a port means nothing here: the endpoints of a Cluster have theirs", "leave it out");
+        at.port()
+    });
+    let service = service?;
+    fields.refer_at("name", Reference::Service(service.clone()));
+    Some(service)
+}
+
 impl BackendRef {
     fn read(mut fields: Fields<'_>) -> Option<Self> {
-        refers_to(&mut fields, "mesh.macleodlabs.io", "MultiClusterService", false);
-        let service = fields.need("name", "name the MultiClusterService", |at| at.name());
         let weight = fields.or("weight", 1, |at| at.u32(0..=MAX_WEIGHT));
-        fields.get("port", |at| {
-            at.warn("a port means nothing here: the endpoints of a Cluster have theirs", "leave it out");
-            at.port()
-        });
         fields.not_yet("filters", "move them to the rule");
-        let service = service?;
-        fields.refer_at("name", Reference::Service(service.clone()));
-        Some(BackendRef { service, weight })
+        Some(BackendRef { service: service_ref(&mut fields)?, weight })
     }
 }
 

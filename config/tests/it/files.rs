@@ -19,7 +19,7 @@ fn file(path: &Path, strictness: Strictness) -> Config {
 #[test]
 fn every_sample_loads_and_only_misses_what_other_files_define() {
     let sources = read_path(&samples()).unwrap();
-    assert!(sources.len() >= 11, "a sample of every kind");
+    assert!(sources.len() >= 13, "a sample of every kind");
     for source in sources {
         let loaded = load(std::slice::from_ref(&source), Strictness::Validate)
             .unwrap_or_else(|report| panic!("{report}"));
@@ -59,6 +59,24 @@ fn a_sample_at_its_defaults_is_the_default() {
     let default = causeway_config::ClientTrafficPolicy::default();
     assert_eq!((policy.timeouts, policy.limits), (default.timeouts, default.limits));
     assert_eq!((policy.trusted_hops, policy.proxy_protocol), (default.trusted_hops, default.proxy_protocol));
+    assert_eq!(policy.forwarding_header, default.forwarding_header);
+}
+
+#[test]
+fn a_file_of_endpoints_among_the_others_is_no_configuration_and_is_checked_by_validate_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = "apiVersion: mesh.macleodlabs.io/v1\nkind: Cluster\nmetadata: {name: a}\nspec: {discovery: {file: {path: endpoints.yaml}}}\n";
+    std::fs::write(folder.path().join("cluster.yaml"), cluster).unwrap();
+    let list = folder.path().join("endpoints.yaml");
+    std::fs::write(&list, "- address: 10.0.0.1:80\n").unwrap();
+    let loaded = |strictness| load(&read_path(folder.path()).unwrap(), strictness);
+    let config = loaded(Strictness::Validate).unwrap_or_else(|report| panic!("{report}")).config;
+    assert_eq!(config.endpoint_files().collect::<Vec<_>>(), [list.as_path()]);
+
+    std::fs::write(&list, "- address: 10.0.0.1\n").unwrap();
+    let report = loaded(Strictness::Validate).unwrap_err().to_string();
+    assert!(report.contains("endpoints.yaml:1:") && report.contains("write host:port"), "{report}");
+    assert_eq!(loaded(Strictness::Proxy).unwrap_or_else(|report| panic!("{report}")).config, config);
 }
 
 /// The folder with the formats as they were given, if it lies beside the workspace.

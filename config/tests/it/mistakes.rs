@@ -31,7 +31,7 @@ spec:
 test.yaml:6:3: error: Cluster/a: spec.endpoint: unknown field `endpoint`
   remedy: did you mean `endpoints`?
 test.yaml:6:3: error: Cluster/a: spec: `endpoints` is missing
-  remedy: list the endpoints: [{address: 10.0.0.1:8080}]
+  remedy: list the endpoints: [{address: 10.0.0.1:8080}], or write discovery
 test.yaml:7:13: error: Cluster/a: spec.protocol: `http3` is not known here
   remedy: did you mean `http1`?
 test.yaml:12:9: error: MultiClusterService/Bad_Name: metadata.name: `Bad_Name` is not a name
@@ -268,14 +268,51 @@ fn endpoints() {
     errors(&with("[{address: §\"0.0.0.0:80\"}]"), &[("an address to listen on", "127.0.0.1")]);
     errors(&with("[{address: \"a:80\"}, {address: §\"A:80\"}]"), &[("`a:80` is given twice", "`weight`")]);
     errors(&with("§[{address: \"a:80\", weight: 0}]"), &[("every endpoint has weight 0", "")]);
+    errors(&with("§{dns: {name: a}}"), &[("a list is needed, this is a map", "write discovery: {dns:")]);
+    errors(&cluster("dns: §{name: a}"), &[("`dns` belongs under `discovery`", "write discovery: {dns:")]);
     errors(
-        &with("§{dns: {name: a}}"),
-        &[("discovery of endpoints (DNS, file, Kubernetes) is not supported yet", "list")],
+        &document("Cluster", "c", "§{protocol: http1}"),
+        &[("`endpoints` is missing", "or write discovery")],
+    );
+}
+
+#[test]
+fn discovery() {
+    let with = |discovery: &str| document("Cluster", "c", &format!("{{discovery: {discovery}}}"));
+    let dns = |fields: &str| with(&format!("{{dns: {fields}}}"));
+    errors(
+        &cluster("discovery: §{file: {path: a}}"),
+        &[("endpoints are listed as well", "keep `endpoints`")],
+    );
+    errors(&with("§{}"), &[("does not say where endpoints are looked up", "file: {path: endpoints.yaml}")]);
+    errors(
+        &with("{dns: {name: a.b, port: 80}, file: §{path: a}}"),
+        &[("one place, `dns` or `file`", "keep one")],
     );
     errors(
-        &cluster("kubernetes: §{service: a}"),
-        &[("`kubernetes` is not supported yet", "list the endpoints")],
+        &with("{kubernetes: §{service: a}}"),
+        &[("`kubernetes` is not supported yet", "headless Service")],
     );
+    errors(&with("{file: §{}}"), &[("`path` is missing", "list of endpoints")]);
+    errors(&dns("§{port: 80}"), &[("`name` is missing", "api.internal")]);
+    errors(&dns("§{name: a.b}"), &[("`port` is missing", "listen on")]);
+    errors(&dns("{name: a.b, port: §80, type: SRV}"), &[("SRV records name the ports", "remove `port`")]);
+    errors(&dns("{name: a.b, port: 80, type: §MX}"), &[("`MX` is not known here", "A, AAAA, A+AAAA, SRV")]);
+    errors(&dns("{name: §_http._tcp.a.b, port: 80}"), &[("is not a host name", "api.internal")]);
+    errors(&dns("{name: §10.0.0.1, port: 80}"), &[("is not a host name", "api.internal")]);
+    errors(&dns("{name: §__a.b, type: SRV}"), &[("is not the name of a service", "_http._tcp")]);
+    errors(&dns("{name: a.b, port: §0}"), &[("0 is out of range", "1 to 65535")]);
+    errors(&dns("{name: a.b, port: 80, minTTL: §0s}"), &[("above 0s", "")]);
+    errors(&dns("{name: a.b, port: 80, minTTL: §10s, maxTTL: 5s}"), &[("longer than `maxTTL`", "lower")]);
+    errors(&dns("{name: a.b, port: 80, maxTTL: §500ms}"), &[("longer than `maxTTL`", "raise")]);
+    errors(&dns("{name: a.b, port: 80, nameservers: §[]}"), &[("the list is empty", "")]);
+    for server in ["dns.internal", "10.0.0.2:0", "0.0.0.0"] {
+        errors(
+            &dns(&format!("{{name: a.b, port: 80, nameservers: [§\"{server}\"]}}")),
+            &[("is not the address of a name server", "an IP address")],
+        );
+    }
+    errors(&dns("{name: a.b, port: 80, §ttl: 1s}"), &[("unknown field `ttl`", "the fields here are")]);
 }
 
 #[test]
@@ -289,6 +326,11 @@ fn the_rest_of_a_cluster() {
             "tls: {§insecureSkipVerify: true}",
             ("unknown field `insecureSkipVerify`", "the fields here are: caFile"),
         ),
+        (
+            "tls: {subjectAltNames: [§\"spiffe://a/b*\"]}",
+            ("is not a SPIFFE ID", "spiffe://trust-domain/path/*"),
+        ),
+        ("proxyProtocol: §true", ("`true` is not known here", "v1, v2")),
         ("healthCheck: §{interval: 1s}", ("does not say what to ask", "http: {path: /healthz}")),
         ("healthCheck: {http: {}, tcp: §{}}", ("either `http` or `tcp`", "")),
         ("healthCheck: {grpc: §{}}", ("`grpc` is not supported yet", "")),
@@ -348,6 +390,29 @@ fn gateways() {
     ] {
         errors(&gateway(listener), &[expected]);
     }
+    let option = |option: &str| {
+        let own = "mesh.macleodlabs.io/cert-file: c, mesh.macleodlabs.io/key-file: k";
+        format!("{{name: a, port: 443, protocol: HTTPS, tls: {{options: {{{own}, {option}}}}}}}")
+            .replace("client-", "mesh.macleodlabs.io/client-")
+    };
+    for (written, expected) in [
+        (
+            "client-auth: §optional",
+            ("is of no use without `mesh.macleodlabs.io/client-ca-file`", "authority"),
+        ),
+        ("client-subject-alt-names: §a.b", ("is of no use without", "authority")),
+        ("client-ca-file: ca, client-auth: §maybe", ("`maybe` is not known here", "required, optional")),
+        ("client-ca-file: ca, client-subject-alt-names: §\"a.b, spiffe://c/\"", ("is not a SPIFFE ID", "/*")),
+        ("client-ca-file: ca, client-subject-alt-names: §\"a.b,\"", ("`` is not a host name", "spiffe://")),
+    ] {
+        errors(&gateway(&option(written)), &[expected]);
+    }
+    let other = option("client-ca-file: ca").replace("name: a", "name: b, hostname: b.example");
+    let both = format!("{}, §{other}", option("client-ca-file: ca, client-auth: optional"));
+    errors(
+        &gateway(&both),
+        &[("the listener `a` on port 443 asks clients for other certificates", "client-")],
+    );
     let tls = "[{name: a, port: 443, protocol: HTTPS, tls: {certificateRefs: §[{name: s}], options: {mesh.macleodlabs.io/cert-file: c, mesh.macleodlabs.io/key-file: k}}}]";
     errors(&gateway(&tls[1..tls.len() - 1]), &[("`certificateRefs` is not supported yet", "name the files")]);
     let listener = "listeners: [{name: a, port: 80, protocol: HTTP}]";
@@ -448,11 +513,9 @@ fn filters() {
         ("§{requestHeaderModifier: {}}", ("`type` is missing", "")),
         ("{type: §Rewrite}", ("`Rewrite` is not a type of filter", "did you mean `URLRewrite`?")),
         (
-            "{type: §RequestMirror, requestMirror: {}}",
-            ("`RequestMirror` is not run yet", "leave the filter out"),
+            "{type: §ExternalAuth, externalAuth: {}}",
+            ("`ExternalAuth` is not run yet", "leave the filter out"),
         ),
-        ("{type: §CORS, cors: {}}", ("`CORS` is not run yet", "")),
-        ("{type: §ExtensionRef, extensionRef: {}}", ("`ExtensionRef` is not run yet", "")),
         ("§{type: RequestHeaderModifier}", ("`requestHeaderModifier` is missing", "")),
         (
             &format!("{{type: RequestHeaderModifier, {set}, §urlRewrite: {{}}}}"),
@@ -503,6 +566,95 @@ fn filters() {
 }
 
 #[test]
+fn mirrors_cors_and_extensions() {
+    let to = "backendRef: {group: mesh.macleodlabs.io, kind: MultiClusterService, name: t}";
+    let mirror = |fields: &str| format!("{{type: RequestMirror, requestMirror: {fields}}}");
+    let cors = |fields: &str| format!("{{type: CORS, cors: {{{fields}}}}}");
+    let extension = |fields: &str| format!("{{type: ExtensionRef, extensionRef: {{{fields}}}}}");
+    let limit = "group: mesh.macleodlabs.io, kind: LocalRateLimit, name: l";
+    for (filter, expected) in [
+        (mirror("§{}"), ("`backendRef` is missing", "gets the copies")),
+        (
+            mirror("{backendRef: §{kind: MultiClusterService, name: t}}"),
+            ("without `group` this refers to a Service", ""),
+        ),
+        (mirror(&format!("{{{to}, percent: §101}}")), ("101 is out of range", "from 0 to 100")),
+        (
+            mirror(&format!("{{{to}, percent: 1, fraction: §{{numerator: 1}}}}")),
+            ("`percent` and `fraction` say the same", "one of the two"),
+        ),
+        (
+            mirror(&format!("{{{to}, fraction: {{numerator: §101}}}}")),
+            ("more than all requests", "100 by default"),
+        ),
+        (
+            mirror(&format!("{{{to}, fraction: {{numerator: 0, denominator: §0}}}}")),
+            ("0 is out of range", ""),
+        ),
+        (cors("allowOrigins: [§app.example]"), ("`app.example` is not an origin", "scheme://host[:port]")),
+        (cors("allowOrigins: [\"https://a.b\", §\"https://A.b:443\"]"), ("`https://a.b` is given twice", "")),
+        (cors("allowOrigins: §[\"*\", \"https://a.b\"]"), ("beside other origins", "keep `*`")),
+        (
+            cors("allowOrigins: [\"*\"], allowMethods: [§get]"),
+            ("`get` is not known here", "did you mean `GET`?"),
+        ),
+        (cors("allowOrigins: [\"*\"], allowMethods: §[\"*\", GET]"), ("beside others", "keep `*`")),
+        (cors("allowOrigins: [\"*\"], allowHeaders: §[\"*\", a]"), ("beside others", "keep `*`")),
+        (cors("allowOrigins: [\"*\"], allowHeaders: [a, §A]"), ("the header `a` is given twice", "")),
+        (cors("allowOrigins: [\"*\"], maxAge: §0"), ("0 is out of range", "")),
+        (extension("group: §example.org, kind: LocalRateLimit, name: l"), ("`example.org` is not known", "")),
+        (
+            extension("group: mesh.macleodlabs.io, kind: §RateLimit, name: l"),
+            ("`RateLimit` is not known here", "LocalRateLimit"),
+        ),
+        (
+            format!("{}, §{}", extension(limit), extension(limit)),
+            ("the same document is named twice in the rule", "keep one"),
+        ),
+        (format!("{0}, §{0}", cors("allowOrigins: [\"*\"]")), ("given twice in the rule", "join the two")),
+    ] {
+        errors(&route(&format!("{{filters: [{filter}], {TO_S}}}")), &[expected]);
+    }
+}
+
+#[test]
+fn local_rate_limits() {
+    for (spec, expected) in [
+        ("§{}", ("`requests` is missing", "in each `per`")),
+        ("{requests: §0}", ("0 is out of range", "from 1")),
+        ("{requests: 1, per: §25h}", ("longer than a day", "24h")),
+        ("{requests: §10001, per: 1ms}", ("more than 10,000,000 a second", "raise `per`")),
+        ("{requests: 1, burst: §0}", ("0 is out of range", "")),
+        ("{requests: 1, key: §{httpHeaderName: a, useSourceIp: true}}", ("a key is one thing", "")),
+        ("{requests: 1, key: {§httpCookie: {name: a}}}", ("unknown field `httpCookie`", "httpHeaderName")),
+        ("{requests: 1, key: {useSourceIp: true}, buckets: §100}", ("100 is out of range", "from 1024")),
+    ] {
+        errors(&document("LocalRateLimit", "l", spec), &[expected]);
+    }
+}
+
+#[test]
+fn fault_injections() {
+    for (spec, expected) in [
+        ("{delay: §{fixed: 2s}}", ("`percent` is missing", "in percent")),
+        ("{delay: {percent: §101, fixed: 2s}}", ("101 is out of range", "")),
+        ("{delay: {percent: 1, fixed: §11m}}", ("no client waits so long", "10m")),
+        ("{abort: §{percent: 1}}", ("has a `status` or a `grpcStatus`", "status: 503")),
+        (
+            "{abort: §{percent: 1, status: 503, grpcStatus: internal}}",
+            ("has a `status` or", "one of the two"),
+        ),
+        ("{abort: {percent: 1, status: §200}}", ("200 is out of range", "from 400 to 599")),
+        (
+            "{abort: {percent: 1, grpcStatus: §unavailible}}",
+            ("not a failure in gRPC", "did you mean `unavailable`?"),
+        ),
+    ] {
+        errors(&document("FaultInjection", "f", spec), &[expected]);
+    }
+}
+
+#[test]
 fn grpc_routes() {
     let with = |rule: &str| {
         document("GRPCRoute", "r", &format!("{{parentRefs: [{{name: g}}], rules: [{{{rule}, {TO_S}}}]}}"))
@@ -541,9 +693,11 @@ fn client_traffic_policies() {
         ("limits: {headerBytes: §64KB}", ("`64KB` is not a number of bytes", "64Ki")),
         ("limits: {headerBytes: §100}", ("too small", "1Ki")),
         ("limits: {§headerByte: 64Ki}", ("unknown field", "did you mean `headerBytes`?")),
+        ("limits: {connectionsPerAddress: §-1}", ("not a whole number", "")),
+        ("limits: {minBytesPerSecond: §1Ki}", ("not a whole number", "")),
         ("clientIP: {trustedHops: §-1}", ("not a whole number", "")),
         ("proxyProtocol: §v2", ("neither true nor false", "")),
-        ("proxyProtocol: §true", ("not spoken yet", "write false")),
+        ("clientIP: {header: §Forwarded}", ("is not known here", "did you mean `forwarded`?")),
     ] {
         errors(&with(field), &[expected]);
     }
@@ -558,6 +712,10 @@ fn proxy_configs() {
         ("accessLog: {format: §xml}", ("`xml` is not known here", "json, text")),
         ("accessLog: {sample: §2}", ("2 is out of range", "from 0 to 1")),
         ("drain: {timeout: §soon}", ("`soon` is not a duration", "")),
+        ("overload: {maxInFlight: §many}", ("`many` is not a whole number", "")),
+        ("overload: {queueTime: {target: §20}}", ("`20` is not a duration", "")),
+        ("overload: {queueTime: {interval: §0s}}", ("above 0s", "")),
+        ("overload: {§queueTarget: 1s}", ("unknown field", "")),
     ] {
         errors(&document("ProxyConfig", "p", &format!("{{{field}}}")), &[expected]);
     }

@@ -103,7 +103,7 @@ proptest! {
 
 /// A config of a few resources under a few names, in a few variants.
 fn configs() -> impl Strategy<Value = Config> {
-    prop::collection::btree_map((0..5_usize, select(vec!["a", "b", "c", "d"])), 1..4_u32, 0..12).prop_map(
+    prop::collection::btree_map((0..7_usize, select(vec!["a", "b", "c", "d"])), 1..4_u32, 0..12).prop_map(
         |resources| {
             let text: String =
                 resources.iter().map(|((kind, name), variant)| document(*kind, name, *variant)).collect();
@@ -139,6 +139,12 @@ fn document(kind: usize, name: &str, variant: u32) -> String {
             ),
         ),
         3 => crate::support::document("HTTPRoute", name, &format!("{{parentRefs: [{{name: g{variant}}}]}}")),
+        4 => crate::support::document("LocalRateLimit", name, &format!("{{requests: {variant}}}")),
+        5 => crate::support::document(
+            "FaultInjection",
+            name,
+            &format!("{{abort: {{percent: {variant}, status: 503}}}}"),
+        ),
         _ if name == "a" => crate::support::document("ProxyConfig", name, &format!("{{workers: {variant}}}")),
         _ => crate::support::document(
             "CostAwareScheduling",

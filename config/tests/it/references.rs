@@ -33,6 +33,40 @@ fn a_missing_name_stops_a_proxy_and_only_warns_a_validation() {
 }
 
 #[test]
+fn what_filters_name_must_be_there() {
+    let extension = |kind: &str, name: &str| {
+        format!(
+            "{{type: ExtensionRef, extensionRef: {{group: mesh.macleodlabs.io, kind: {kind}, name: {name}}}}}"
+        )
+    };
+    let mirror = "{type: RequestMirror, requestMirror: {backendRef: {group: mesh.macleodlabs.io, kind: MultiClusterService, name: shadow}}}";
+    let filters =
+        [extension("LocalRateLimit", "per-usr"), extension("FaultInjection", "gone"), mirror.to_owned()];
+    let base = gateway(LISTENERS)
+        + &route(&format!("{{filters: [{}]}}", filters.join(", ")))
+        + &document("LocalRateLimit", "per-user", "{requests: 1}");
+    let report = load_text(&base, Strictness::Proxy).unwrap_err();
+    let said = |severity| {
+        let of = report.problems().filter(move |problem| problem.severity == severity);
+        of.map(|problem| (&*problem.message, &*problem.remedy)).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        said(Severity::Error),
+        [
+            ("there is no LocalRateLimit named `per-usr`", "did you mean `per-user`?"),
+            (
+                "there is no FaultInjection named `gone`",
+                "add the FaultInjection `gone`, or give its file as well"
+            ),
+            (
+                "there is no MultiClusterService named `shadow`",
+                "add the MultiClusterService `shadow`, or give its file as well"
+            ),
+        ]
+    );
+}
+
+#[test]
 fn a_document_with_a_mistake_is_not_missing_as_well() {
     let bad = cluster("protocol: §http9").replace("name: c", "name: a");
     let good = cluster("").replace("name: c", "name: b");

@@ -116,6 +116,43 @@ fn routes() {
     );
     let empty = "{type: RequestHeaderModifier, requestHeaderModifier: §{}}";
     warnings(&route(&format!("{{filters: [{empty}], {TO_S}}}")), &[("the filter changes nothing", "")]);
+    let cors = |fields: &str| {
+        format!("{{matches: [{{method: GET}}], filters: [§{{type: CORS, cors: {fields}}}], {TO_S}}}")
+    };
+    warnings(
+        &route(&cors("{allowOrigins: [\"https://a.b\"]}")),
+        &[("no preflight (OPTIONS) gets here", "OPTIONS")],
+    );
+    let cors = |fields: &str| route(&format!("{{filters: [{{type: CORS, cors: {fields}}}], {TO_S}}}"));
+    warnings(&cors("§{}"), &[("no origin is allowed", "list the origins")]);
+    warnings(
+        &cors("{allowOrigins: §[\"*\"], allowCredentials: true}"),
+        &[("any website may act as the user", "list the origins")],
+    );
+    let mirror = |fields: &str| {
+        let to = "backendRef: {group: mesh.macleodlabs.io, kind: MultiClusterService, name: t}";
+        format!("{{type: RequestMirror, requestMirror: §{{{to}, {fields}}}}}")
+    };
+    warnings(
+        &route(&format!("{{filters: [{}], {TO_S}}}", mirror("percent: 0"))),
+        &[("nothing is mirrored", "")],
+    );
+    let own = mirror("").replace('§', "").replace("name: t", "name: s");
+    warnings(
+        &route(&format!("{{filters: §[{own}], {TO_S}}}")),
+        &[("the mirror `s` is a backend of the rule as well", "another")],
+    );
+    let redirect = "{type: RequestRedirect, requestRedirect: {scheme: https}}";
+    warnings(
+        &route(&format!("{{filters: §[{redirect}, {}]}}", mirror("").replace('§', ""))),
+        &[("a rule that redirects has nothing to mirror", "")],
+    );
+    let fault =
+        "{type: ExtensionRef, extensionRef: §{group: mesh.macleodlabs.io, kind: FaultInjection, name: f}}";
+    warnings(
+        &route(&format!("{{filters: [{fault}], {TO_S}}}")),
+        &[("FAULTS ARE INJECTED: requests of this rule fail or wait on purpose, by `f`", "game day")],
+    );
     let bound = |timeouts: &str| service("") + &route(&format!("{{timeouts: {timeouts}, {TO_S}}}"));
     warnings(&bound("§{request: 20s}"), &[("`request` is longer than `overallTimeout` of `s`", "raise")]);
     warnings(
@@ -143,6 +180,18 @@ fn policies_and_settings() {
     warnings(
         &document("ProxyConfig", "p", "{admin: §{address: \"0.0.0.0:9901\"}}"),
         &[("no login and is open beyond this host", "127.0.0.1")],
+    );
+}
+
+#[test]
+fn extensions_of_filters() {
+    warnings(
+        &document("LocalRateLimit", "l", "{requests: 1, buckets: §2048}"),
+        &[("without `key` there is one bucket", "set `key`")],
+    );
+    warnings(
+        &document("FaultInjection", "f", "§{headers: [{name: a, value: b}]}"),
+        &[("no fault is injected", "")],
     );
 }
 

@@ -15,6 +15,7 @@ pub use failover::FailoverRule;
 pub use limits::Limits;
 pub use load_balancer::{EndpointAlgorithm, HashOn, LoadBalancer, SlowStart};
 pub use outlier::{FailurePercentage, OutlierDetection, SuccessRate};
+pub(super) use resilience::GRPC_CODES;
 pub use resilience::{Backoff, CircuitBreaker, Recovery, Retries, RetryBudget, RetryOn};
 
 use crate::read::{At, Fields};

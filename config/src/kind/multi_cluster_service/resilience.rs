@@ -216,7 +216,7 @@ impl Retries {
 }
 
 /// The gRPC codes by name, in the spelling of Envoy's `retry_on`; the first is 1.
-const GRPC_CODES: [&str; 16] = [
+pub(in crate::kind) const GRPC_CODES: [&str; 16] = [
     "cancelled",
     "unknown",
     "invalid-argument",
