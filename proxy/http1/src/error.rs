@@ -81,6 +81,9 @@ pub enum RequestError {
     Method,
     /// Not `method SP request-target SP HTTP-version CRLF` (RFC 9112 section 3).
     RequestLine,
+    /// A line of three words of which the last is not `HTTP/...`: another protocol, or a broken preface of HTTP/2
+    /// (RFC 9113 section 3.4). As the first thing on a connection it is best not answered at all.
+    Protocol,
     /// The request line is longer than the limit (RFC 9112 section 3, RFC 9110 section 15.5.15).
     LineTooLong,
     /// A version other than HTTP/1.0 and HTTP/1.1 (RFC 9110 section 15.6.6).
@@ -126,6 +129,7 @@ impl RequestError {
             RequestError::Head(fault) => fault.reason(),
             RequestError::Method => "invalid method",
             RequestError::RequestLine => "malformed request line",
+            RequestError::Protocol => "not HTTP",
             RequestError::LineTooLong => "request line too long",
             RequestError::Version => "unsupported HTTP version",
             RequestError::Target => "invalid request target",

@@ -10,10 +10,12 @@
 //! * **Request time** ([`service`]): an immutable [`ServicePlan`] is compiled from the configuration. A request
 //!   starts a [`Route`] and asks [`ServicePlan::next`] for a [`Target`], again after each failure or refusal.
 //!   No allocation, no lock, a few logarithms. Around it stand the small rules a request meets on its way:
-//!   which service a request belongs to ([`route_table`]), [`retry`], [`retry_budget`], [`backoff`], [`limits`].
+//!   which service a request belongs to ([`route_table`]), [`rate_limit`], [`fault`], [`retry`], [`retry_budget`], [`backoff`], [`limits`].
 //! * **Health** ([`health`]): one [`HealthEngine`](health::HealthEngine) on one thread takes failures, probes
 //!   and counters and moves three numbers: an endpoint's availability, a cluster's *admission* `a` in `[0, 1]`,
 //!   and the share of spilled load that a cluster takes. The shell publishes them through [`View`].
+//!
+//! Apart from both stands [`discovery`]: when endpoints are looked up, and which set is served meanwhile.
 //!
 //! The vocabulary: a key's *home* is the cluster that weighted rendezvous gives it over all **configured**
 //! clusters, sick or not; *admission* is the share of its own users that a cluster keeps; the others *spill* in
@@ -24,12 +26,19 @@
 
 pub mod backoff;
 pub mod bounded_load;
+pub mod discovery;
 pub mod endpoints;
+pub mod fault;
+pub mod flood;
+pub mod grpc;
 pub mod hash;
 pub mod health;
 pub mod limits;
 pub mod maglev;
+pub mod overload;
 pub mod p2c;
+pub mod pace;
+pub mod rate_limit;
 pub mod rendezvous;
 pub mod retry;
 pub mod retry_budget;

@@ -26,7 +26,8 @@ pub struct RetryOn {
     pub retriable_4xx: bool,
     /// Further statuses.
     pub statuses: SmallVec<[u16; 4]>,
-    /// gRPC codes, read from headers, Trailers-Only and trailers.
+    /// gRPC codes, read from headers, Trailers-Only and trailers. Naming one also says that such a call may be
+    /// made twice.
     pub grpc: SmallVec<[u8; 4]>,
 }
 
@@ -123,7 +124,9 @@ impl RetryPolicy {
         }
         let unexecuted =
             request.nothing_sent || matches!(outcome, Outcome::ConnectFailure | Outcome::NotProcessed);
-        if !(request.idempotent || self.non_idempotent || unexecuted) {
+        // Every gRPC call is a POST: whoever lists a code of gRPC means calls that may be made twice, as in Envoy.
+        let opted_in = self.non_idempotent || matches!(outcome, Outcome::Grpc(_));
+        if !(request.idempotent || opted_in || unexecuted) {
             return Err(NoRetry::NotIdempotent);
         }
         if request.is_retry {
@@ -209,6 +212,10 @@ mod tests {
         assert!(policy().decide(Outcome::Reset, &RetryContext { nothing_sent: true, ..post }).is_ok());
         let opted_in = RetryPolicy { non_idempotent: true, ..policy() };
         assert!(opted_in.decide(Outcome::Status(503), &post).is_ok());
+        let on = RetryOn { grpc: [14].into_iter().collect(), ..policy().on };
+        let by_code = RetryPolicy { on, ..policy() };
+        assert!(by_code.decide(Outcome::Grpc(14), &post).is_ok());
+        assert_eq!(by_code.decide(Outcome::Status(503), &post), Err(NoRetry::NotIdempotent));
     }
 
     #[test]

@@ -3,12 +3,15 @@
 use std::ops::Add;
 use std::time::Duration;
 
-/// Nanoseconds since the process started. Only the shell turns a clock into one of these.
+use serde::{Deserialize, Serialize};
+
+/// Nanoseconds since the process started, or, after an upgrade in place, since the first process of the line did.
+/// Only the shell turns a clock into one of these.
 ///
 /// `Tick(0)` doubles as "never" where a field says so: the shell's first reading is later than its start.
 /// A plain number instead of `std::time::Instant`, so that it can be stored in an atomic, recorded, replayed
 /// and written down in a test.
-#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Debug, Default, Hash)]
+#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Debug, Default, Hash, Serialize, Deserialize)]
 pub struct Tick(pub u64);
 
 impl Tick {

@@ -491,6 +491,38 @@ fn endpoints_that_return_to_a_dark_cluster_share_its_users_at_once() {
 }
 
 #[test]
+fn a_newcomer_ramps_beside_those_that_serve_and_nowhere_else() {
+    let ramp = |bench: &Bench, endpoint| bench.engine.endpoint_view(EndpointId(endpoint)).unwrap().ramp_since;
+    let mut bench = Bench::new(params(&["s"], &[2, 0], true));
+    assert_eq!((ramp(&bench, 0), ramp(&bench, 1)), (Tick(0), Tick(0)), "a new cluster begins at full weight");
+
+    bench.engine.reconfigure(params(&["s"], &[3, 2], true), t(100));
+    assert_eq!((ramp(&bench, 0), ramp(&bench, 2)), (Tick(0), t(100)));
+    assert_eq!((ramp(&bench, 10), ramp(&bench, 11)), (Tick(0), Tick(0)), "they are the first of theirs");
+    assert_eq!(bench.admission(1), 1.0, "to have had no endpoints yet is no outage");
+
+    let mut other = params(&["s"], &[3, 2], true);
+    for (_, address) in &mut other.clusters[0].endpoints {
+        address.push('0');
+    }
+    bench.engine.reconfigure(other.clone(), t(200));
+    assert_eq!(ramp(&bench, 2), Tick(0), "where all are replaced, nobody can shelter them");
+
+    for endpoint in [0, 1, 2] {
+        bench.probe(endpoint, false, t(300));
+        bench.probe(endpoint, false, t(301));
+    }
+    bench.probe(0, true, t(310));
+    let mut more = other.clone();
+    more.clusters[0].endpoints.push((EndpointId(3), "new:80".to_owned()));
+    bench.engine.reconfigure(more.clone(), t(311));
+    assert_eq!(ramp(&bench, 3), Tick(0), "the cluster returns by a ramp of its own");
+    more.clusters[0].endpoints.push((EndpointId(4), "newer:80".to_owned()));
+    bench.engine.reconfigure(more, t(400));
+    assert_eq!(ramp(&bench, 4), t(400));
+}
+
+#[test]
 fn a_success_rate_far_below_the_others_ejects_at_the_interval() {
     let mut bench = Bench::new(params(&["s"], &[6, 2], false));
     bench.tick(ms(1));
@@ -576,4 +608,75 @@ fn an_event_of_something_unknown_is_nothing() {
     bench.tick(t(4));
     assert_eq!(bench.admission(0), 0.0, "a service whose cluster is not there");
     assert_eq!(bench.engine.drain_events().count(), 1);
+}
+
+/// The successor of a bench's engine, as it is after the state went through text. Its workers count from 0.
+fn succeed(old: &Bench, params: EngineParams, now: Tick) -> Bench {
+    let text = serde_json::to_string(&old.engine.carry()).unwrap();
+    let mut engine = HealthEngine::resume(now, 2, serde_json::from_str(&text).unwrap());
+    engine.reconfigure(params, now);
+    Bench { engine, counted: Counted::default() }
+}
+
+fn views(bench: &Bench, now: Tick) -> String {
+    let clusters: Vec<_> = (0..3).map(|c| bench.view(c)).collect();
+    let endpoint = |id| bench.engine.endpoint_view(EndpointId(id)).unwrap();
+    let endpoints: Vec<_> = [0, 1, 10, 11, 20, 21].map(endpoint).into();
+    format!("{}: {clusters:#?} {endpoints:#?}", now.as_millis())
+}
+
+#[test]
+fn an_upgrade_in_the_middle_of_an_outage_changes_nothing_of_it() {
+    type Scenario = (&'static str, fn(&mut Bench));
+    let scenarios: [Scenario; 6] = [
+        ("an open breaker", |b| b.trip(t(30))),
+        ("a ramp that began", |b| b.trip(t(7))),
+        ("an ejection", |b| (0..5).for_each(|i| b.fail(20, FailureKind::Connect, ms(30_000 + i)))),
+        ("a failing check", |b| (29..31).for_each(|s| b.probe(11, false, t(s)))),
+        ("a dark cluster", |b| (0..2).for_each(|e| (29..31).for_each(|s| b.probe(e, false, t(s))))),
+        ("a drain by hand", |b| assert!(b.engine.drain_cluster(t(30), "c", true))),
+    ];
+    for (what, happens) in scenarios {
+        let params = params(&["s"], &[2, 2, 2], true);
+        let healthy = views(&Bench::new(params.clone()), t(40));
+        let mut old = Bench::new(params.clone());
+        happens(&mut old);
+        old.run(t(31), t(40));
+        assert_ne!(views(&old, t(40)), healthy, "{what}: nothing to carry");
+        let mut new = succeed(&old, params, t(40));
+        for secs in 40..200 {
+            assert_eq!(views(&new, t(secs)), views(&old, t(secs)), "{what}");
+            for bench in [&mut old, &mut new] {
+                if secs == 60 {
+                    (0..2).chain([11]).for_each(|endpoint| bench.probe(endpoint, true, t(60)));
+                    bench.engine.drain_cluster(t(60), "c", false);
+                }
+                bench.run(t(secs), t(secs + 1));
+            }
+        }
+        assert_eq!((0..3).map(|c| new.admission(c)).sum::<f32>(), 3.0, "{what}: it ends");
+    }
+}
+
+#[test]
+fn what_a_slow_cluster_shed_stays_shed_across_an_upgrade() {
+    let mut params = params(&["s"], &[2, 2, 2], true);
+    params.services[0].clusters[0].triggers = vec![Trigger::high_latency(0.99, Duration::from_millis(500))];
+    let busy = |bench: &mut Bench, from: u64, to: u64, slow_in_hundred: u64| {
+        for at in (from * 10)..(to * 10) {
+            bench.counted.pairs.entry((0, 0)).or_default().attempts += 100;
+            *bench.counted.slow.entry((0, 0, 0)).or_default() += slow_in_hundred;
+            bench.tick(ms(at * 100));
+        }
+    };
+    let mut old = Bench::new(params.clone());
+    busy(&mut old, 1, 38, 50);
+    let shed = old.view(0);
+    assert!(shed.reason == Reason::HighLatency && shed.admission < 0.5, "{shed:?}");
+    let mut new = succeed(&old, params, t(38));
+    assert_eq!(format!("{:?}", new.view(0)), format!("{shed:?}"));
+    busy(&mut new, 38, 60, 50);
+    assert!(new.admission(0) <= shed.admission, "it is as slow as before: {:?}", new.view(0));
+    busy(&mut new, 60, 180, 0);
+    assert_eq!(new.admission(0), 1.0, "and comes back when it is not");
 }

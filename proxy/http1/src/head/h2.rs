@@ -79,7 +79,8 @@ impl RequestHead {
             self.target.authority = Some(self.host);
         }
         if let Some(protocol) = request.protocol {
-            if !class::is_token(protocol) {
+            // `h2c` would be a tunnel past the proxy's own rules: see `RequestHead::upgrade`.
+            if !class::is_token(protocol) || protocol.eq_ignore_ascii_case(b"h2c") {
                 return Err(RequestError::H2Pseudo);
             }
             self.upgrade = Some(append(&mut self.bytes, protocol)?);
@@ -104,7 +105,9 @@ impl RequestHead {
         let length = framing::content_length(&self.bytes, &self.fields, self.present)?;
         self.framing = h2_framing(length, end_of_stream)?;
         if self.upgrade.is_some() {
+            // What follows is the tunnel's, and a length of it would mean nothing behind it.
             self.framing = Framing::None;
+            self.remove(Known::ContentLength);
         }
         self.expect_continue = !self.framing.is_empty()
             && self.get(Known::Expect).is_some_and(|expect| expect.eq_ignore_ascii_case(b"100-continue"));

@@ -1,7 +1,7 @@
 //! The head of a response.
 
 use crate::error::{Fault, ResponseError};
-use crate::fields::{Field, Span, impl_fields};
+use crate::fields::{Field, Span, append, impl_fields};
 use crate::head::{Framing, Version};
 
 /// What must be known of the request to read its response (RFC 9112 section 6.3).
@@ -94,6 +94,17 @@ impl ResponseHead {
     /// See [`ResponseHead::upgrade`].
     pub fn upgrade(&self) -> Option<&[u8]> {
         self.upgrade.map(|span| self.slice(span))
+    }
+
+    /// Makes of an answer that accepts an extended CONNECT what says the same in HTTP/1.1 (RFC 8441 section 5): a 101
+    /// to `protocol`.
+    ///
+    /// # Errors
+    /// [`Fault::TooLarge`]
+    pub fn switch_protocols(&mut self, protocol: &[u8]) -> Result<(), Fault> {
+        self.upgrade = Some(append(&mut self.bytes, protocol)?);
+        (self.status, self.tunnel) = (101, true);
+        Ok(())
     }
 
     /// Drops what concerns this connection only: see [`crate::RequestHead::mark_hop_by_hop`].

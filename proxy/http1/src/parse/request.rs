@@ -98,7 +98,10 @@ fn request_line(
         b"HTTP/1.1" => Version::Http11,
         b"HTTP/1.0" => Version::Http10,
         [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => return Err(RequestError::Version),
-        _ => return Err(RequestError::RequestLine),
+        _ => match other_version(&line[end + 1..]) {
+            Some(error) => return Err(error),
+            None => return incomplete,
+        },
     };
     match &line[end + 9..] {
         [b'\r', b'\n', ..] => {}
@@ -113,6 +116,15 @@ fn request_line(
         target::parse(line, Span::new(from, end), head.method)?
     };
     Ok(Some(end + 11))
+}
+
+/// What a third word that is no version of HTTP makes of a line; `None` until the line is complete. A line of three
+/// words of which the last does not even begin as `HTTP` was not meant for us; any other is a mistake of a client's.
+fn other_version(rest: &[u8]) -> Option<RequestError> {
+    let end = rest.iter().position(|&octet| octet == b'\n')?;
+    let word = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
+    let meant = word.contains(&b' ') || word.get(..4).is_some_and(|four| four.eq_ignore_ascii_case(b"HTTP"));
+    Some(if meant { RequestError::RequestLine } else { RequestError::Protocol })
 }
 
 /// What follows from the fields together, once all are there.

@@ -72,6 +72,12 @@ fn extended_connect_becomes_a_get_with_upgrade_rfc8441() {
     let expected =
         "GET /p?q HTTP/1.1\r\nHost: a.example\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
     assert_eq!(sent(&head), expected);
+    let announced = built(&connect, &[("content-length", "5")], false).unwrap();
+    assert_eq!((announced.framing, announced.get(Known::ContentLength)), (Framing::None, None));
+    for tunnel_past_us in [&b"h2c"[..], b"H2C", b"two words"] {
+        let connect = H2Request { protocol: Some(tunnel_past_us), ..connect };
+        assert_eq!(built(&connect, &[], false).err(), Some(RequestError::H2Pseudo));
+    }
 }
 
 #[test]

@@ -135,7 +135,9 @@ refused! {
     no_version_and_no_more_rfc9112_3: b"GET /\r\n" => RequestError::RequestLine, 400;
     short_version_rfc9112_2_3: b"GET / HTTP/1\r\nHost: a\r\n\r\n" => RequestError::RequestLine, 400;
     lower_case_version_rfc9112_2_3: b"GET / http/1.1\r\nHost: a\r\n\r\n" => RequestError::RequestLine, 400;
-    other_protocol_rfc9112_2_3: b"GET / ICAP/1.1\r\nHost: a\r\n\r\n" => RequestError::RequestLine, 400;
+    other_protocol_rfc9112_2_3: b"GET / ICAP/1.1\r\nHost: a\r\n\r\n" => RequestError::Protocol, 400;
+    broken_http2_preface_rfc9113_3_4: b"INVALID CONNECTION PREFACE\r\n\r\n" => RequestError::Protocol, 400;
+    long_word_behind_a_space_in_target: b"GET /a longerword HTTP/1.1\r\nHost: a\r\n\r\n" => RequestError::RequestLine, 400;
     version_with_more_digits_rfc9112_2_3: b"GET / HTTP/1.10\r\nHost: a\r\n\r\n" => RequestError::RequestLine, 400;
     version_2_0_rfc9110_15_6_6: b"GET / HTTP/2.0\r\nHost: a\r\n\r\n" => RequestError::Version, 505;
     version_1_2_rfc9110_15_6_6: b"GET / HTTP/1.2\r\nHost: a\r\n\r\n" => RequestError::Version, 505;

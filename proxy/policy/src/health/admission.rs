@@ -21,6 +21,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::params::Recovery;
 use crate::tick::Tick;
 
@@ -71,7 +73,7 @@ impl Reason {
     }
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Phase {
     Clear,
     Down { hold_until: Tick },
@@ -79,7 +81,7 @@ enum Phase {
 }
 
 /// The outage state of one (service, cluster).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Outage {
     phase: Phase,
     /// The length of the last hold; `None` = no outage yet, or all forgiven.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::capacity::Capacity;
+use super::carried::CarriedCluster;
 use super::counters::EndpointCounts;
 use super::endpoint::Endpoint;
 use super::event::HealthEvent;
@@ -41,7 +42,11 @@ impl Cluster {
         let old = old.unwrap_or_else(|| Cluster::blank(now));
         let mut endpoints: HashMap<String, Endpoint> =
             old.endpoints.into_iter().map(|e| (e.address.clone(), e)).collect();
-        let joins_others = known && old.available > 0;
+        // Whoever appears beside endpoints that serve is cold, and ramps. Not in a new cluster, where all are; not
+        // where nobody stays, since then there is nobody to shelter it; not while the whole cluster returns.
+        let shelters = |e: &(EndpointId, String)| endpoints.get(&e.1).is_some_and(Endpoint::available);
+        let dark = old.dark_at.is_some_and(|at| now.since(at) < DARK);
+        let ramps = known && !dark && params.endpoints.iter().any(shelters);
         let endpoints = params
             .endpoints
             .into_iter()
@@ -52,7 +57,7 @@ impl Cluster {
                 }
                 None => {
                     let mut endpoint = Endpoint::new(id, address);
-                    endpoint.ramp_since = if joins_others { now } else { Tick(0) };
+                    endpoint.ramp_since = if ramps { now } else { Tick(0) };
                     endpoint
                 }
             })
@@ -78,6 +83,31 @@ impl Cluster {
         if !known {
             cluster.dark_at = None;
         }
+        cluster
+    }
+
+    /// What a successor should know of it. Its measured load is not among it: that is measured again in seconds.
+    pub fn carry(&self) -> CarriedCluster {
+        CarriedCluster {
+            name: self.name.clone(),
+            endpoints: self.endpoints.clone(),
+            dark_at: self.dark_at,
+            drained: self.drained,
+        }
+    }
+
+    /// One as its predecessor left it; [`Cluster::new`] follows with the parameters.
+    pub fn resume(carried: CarriedCluster, now: Tick) -> Cluster {
+        let mut cluster = Cluster {
+            name: carried.name,
+            endpoints: carried.endpoints,
+            dark_at: carried.dark_at,
+            drained: carried.drained,
+            ..Cluster::blank(now)
+        };
+        let dark_at = cluster.dark_at;
+        cluster.refresh(now);
+        cluster.dark_at = dark_at;
         cluster
     }
 

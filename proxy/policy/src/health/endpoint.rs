@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::counters::{EndpointCounts, Failure};
 use super::outlier::{EjectionKind, ejection_span};
 use super::params::{EndpointId, OutlierParams, ProbeThresholds};
@@ -10,7 +12,7 @@ use crate::FailureKind;
 use crate::tick::Tick;
 
 /// Failures since the last success.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Run {
     errors: u32,
     answers: u32,
@@ -22,7 +24,7 @@ struct Run {
 }
 
 /// While it is out by its failures, or by hand.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Ejection {
     pub kind: EjectionKind,
     pub until: Tick,
@@ -30,8 +32,9 @@ pub(super) struct Ejection {
     pub connection_only: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Endpoint {
+    #[serde(skip)]
     pub id: EndpointId,
     pub address: String,
     run: Run,
@@ -43,7 +46,8 @@ pub(super) struct Endpoint {
     probe_unhealthy: bool,
     probes: (u32, u32),
     pub ramp_since: Tick,
-    /// Counters at the last sweep.
+    /// Counters at the last sweep; of this process alone.
+    #[serde(skip)]
     pub swept: Option<EndpointCounts>,
 }
 

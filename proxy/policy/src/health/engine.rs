@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::breaker;
+use super::carried::{Carried, CarriedService};
 use super::cluster::Cluster;
 use super::counters::{At, Counters, Failure, PairCounts};
 use super::event::HealthEvent;
 use super::pair::{self, Below, Pair};
-use super::params::{EndpointId, EngineParams, ServiceHealthParams, ServiceId, TriggerKind};
+use super::params::{EndpointId, EngineParams, Recovery, ServiceHealthParams, ServiceId, TriggerKind};
 use super::views::{ClusterView, EndpointView};
 use crate::hash::mix13;
 use crate::tick::Tick;
@@ -38,6 +39,26 @@ impl HealthEngine {
     pub fn new(now: Tick, seed: u64) -> HealthEngine {
         let seed = seed ^ mix13(now.0);
         HealthEngine { seed, clusters: vec![], services: vec![], slots: HashMap::new(), events: vec![] }
+    }
+
+    /// An engine that goes on where its predecessor's ended, on the same clock: what [`HealthEngine::reconfigure`]
+    /// then names is taken over as from a configuration before.
+    pub fn resume(now: Tick, seed: u64, carried: Carried) -> HealthEngine {
+        let clusters = carried.clusters.into_iter().map(|cluster| Cluster::resume(cluster, now)).collect();
+        let services = carried.services.into_iter().map(Service::resume).collect();
+        HealthEngine { clusters, services, ..HealthEngine::new(now, seed) }
+    }
+
+    /// What a successor on the same clock should know.
+    pub fn carry(&self) -> Carried {
+        let service = |service: &Service| CarriedService {
+            name: service.params.name.clone(),
+            clusters: service.pairs.iter().map(Pair::carry).collect(),
+        };
+        Carried {
+            clusters: self.clusters.iter().map(Cluster::carry).collect(),
+            services: self.services.iter().map(service).collect(),
+        }
     }
 
     /// Takes a new configuration. The state of every endpoint (by cluster and address) and of every
@@ -258,6 +279,19 @@ impl HealthEngine {
 }
 
 impl Service {
+    /// As its predecessor left it. Of its parameters only the name counts: it is replaced by the next configuration.
+    fn resume(carried: CarriedService) -> Service {
+        let params = ServiceHealthParams {
+            name: carried.name,
+            overprovisioning: 1.0,
+            breaker_errors: 0,
+            recovery: Recovery::default(),
+            clusters: Vec::new(),
+        };
+        let pairs = carried.clusters.into_iter().map(Pair::resume).collect();
+        Service { params, thresholds: Vec::new(), pairs }
+    }
+
     fn new(params: ServiceHealthParams, known: &mut HashMap<(String, String), Pair>) -> Service {
         let mut thresholds: Vec<Duration> = params
             .clusters

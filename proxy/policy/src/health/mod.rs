@@ -22,6 +22,7 @@ mod admission;
 mod attempts;
 mod breaker;
 mod capacity;
+mod carried;
 mod cluster;
 mod counters;
 mod endpoint;
@@ -37,6 +38,7 @@ mod window;
 
 pub use admission::Reason;
 pub use attempts::{ATTEMPTS, Attempt, AttemptLog};
+pub use carried::Carried;
 pub use counters::{At, Counters, EndpointCounts, Failure, PairCounts};
 pub use engine::HealthEngine;
 pub use event::HealthEvent;

@@ -18,12 +18,14 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::counters::EndpointCounts;
 use super::params::OutlierParams;
 use crate::tick::nanos;
 
 /// By which rule an endpoint was ejected.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum EjectionKind {
     /// Any 5xx or local error, in a row.
     ConsecutiveErrors,

@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use super::admission::{Outage, Reason};
 use super::breaker;
+use super::carried::{CarriedPair, CarriedWatch};
 use super::counters::PairCounts;
 use super::history::History;
 use super::params::{ServiceClusterParams, ServiceHealthParams, Trigger, TriggerKind};
@@ -65,8 +66,12 @@ pub(super) struct Pair {
 
 impl Pair {
     pub fn new(params: &ServiceClusterParams) -> Pair {
+        Pair::named(params.name.clone())
+    }
+
+    fn named(name: String) -> Pair {
         Pair {
-            name: params.name.clone(),
+            name,
             outage: Outage::new(),
             watches: Vec::new(),
             history: History::default(),
@@ -85,6 +90,42 @@ impl Pair {
                 hold_until: None,
                 healthy: (0, 0),
             },
+        }
+    }
+
+    /// What a successor should know of it.
+    pub fn carry(&self) -> CarriedPair {
+        let watch = |w: &Watch| CarriedWatch {
+            trigger: w.trigger.clone(),
+            windows: w.windows.clone(),
+            shed: w.shed.clone(),
+        };
+        CarriedPair {
+            name: self.name.clone(),
+            outage: self.outage.clone(),
+            watches: self.watches.iter().map(watch).collect(),
+            shut: self.shut,
+            by_breaker: self.by_breaker,
+            marked_at: self.marked_at,
+        }
+    }
+
+    /// One as its predecessor left it; [`Pair::retune`] follows.
+    pub fn resume(carried: CarriedPair) -> Pair {
+        let watch = |w: CarriedWatch| Watch {
+            trigger: w.trigger,
+            // Whatever it was: the counters begin at 0 again, and `Windows` was carried without their last reading.
+            measure: 0,
+            windows: w.windows,
+            shed: w.shed,
+        };
+        Pair {
+            outage: carried.outage,
+            watches: carried.watches.into_iter().map(watch).collect(),
+            shut: carried.shut,
+            by_breaker: carried.by_breaker,
+            marked_at: carried.marked_at,
+            ..Pair::named(carried.name)
         }
     }
 

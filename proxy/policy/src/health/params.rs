@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A slot of the shell's endpoint registry, which is keyed by cluster and address. Stable while the endpoint
 /// lives; the engine keeps state by cluster and address, so a slot may be renumbered by a reload.
-#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Debug, Hash)]
+#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Debug, Default, Hash)]
 pub struct EndpointId(pub u32);
 
 /// Index into [`EngineParams::clusters`].
@@ -172,7 +174,7 @@ impl Default for Recovery {
 }
 
 /// One `triggerOn` that judges a share of the cluster's attempts.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trigger {
     /// What is counted.
     pub kind: TriggerKind,
@@ -189,7 +191,7 @@ pub struct Trigger {
 }
 
 /// What a [`Trigger`] counts, per attempt at the cluster that answered, before retries.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TriggerKind {
     /// Time to first byte above this. p99 > 500 ms reads: more than 1 % over 500 ms. Two counters, mergeable,
     /// and no error of a quantile sketch.

@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::tick::Tick;
 
 /// Of its users that a cluster keeps at the trip.
@@ -17,7 +19,7 @@ const LEAST: f32 = 0.05;
 const STEP: Duration = Duration::from_secs(10);
 
 /// The level that one trigger asks for, from its trip to the ramp.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Shed {
     pub level: f32,
     floor: f32,

@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::params::Trigger;
 use crate::tick::Tick;
 
@@ -27,8 +29,10 @@ pub(super) fn is_above(count: u64, n: u64, t: f64) -> bool {
 }
 
 /// The state of one trigger at one (service, cluster).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Windows {
+    // Counters of this process: those of the next begin at 0.
+    #[serde(skip)]
     start: Option<(Tick, u64, u64)>,
     bad: u32,
     good: u32,

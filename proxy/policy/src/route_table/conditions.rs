@@ -3,8 +3,9 @@
 use super::pattern::Pattern;
 use super::{MatchSpec, RequestView, TextMatch};
 
+/// Conditions on method, headers and query, joined by AND.
 #[derive(Debug)]
-pub(super) struct Conditions {
+pub struct Conditions {
     method: Option<Box<[u8]>>,
     headers: Box<[Named]>,
     query: Box<[Named]>,
@@ -20,7 +21,11 @@ enum Text {
 }
 
 impl Conditions {
-    pub(super) fn new(spec: &MatchSpec, readers: usize) -> Result<Self, String> {
+    /// Compiles them for so many readers; the path of `spec` is not among them.
+    ///
+    /// # Errors
+    /// A pattern that cannot be compiled.
+    pub fn new(spec: &MatchSpec, readers: usize) -> Result<Self, String> {
         let lower: Vec<_> = spec.headers.iter().map(|(n, text)| (n.to_ascii_lowercase(), text)).collect();
         Ok(Conditions {
             method: spec.method.as_deref().map(|method| method.as_bytes().into()),
@@ -46,7 +51,8 @@ impl Conditions {
         self.query.len()
     }
 
-    pub(super) fn hold(&self, request: &impl RequestView) -> bool {
+    /// Whether all of them hold.
+    pub fn hold(&self, request: &impl RequestView) -> bool {
         self.method.as_deref().is_none_or(|method| method == request.method())
             && self.headers.iter().all(|(name, text)| {
                 request.header(name).is_some_and(|value| text.matches(request.reader(), value))

@@ -60,7 +60,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use conditions::Conditions;
+pub use conditions::Conditions;
 pub use host::{HostPattern, attaches};
 use host::{LowerHost, MAX_HOST};
 use path::PathIndex;

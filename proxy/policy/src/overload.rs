@@ -1,0 +1,248 @@
+//! Load shedding: when a worker has more to do than it can, some requests are refused at once, so that the others
+//! are served in time.
+//!
+//! Two signs. *Requests in flight*, which bounds memory when upstreams are slow. And *queue time*: how long a task
+//! that is ready waits for its turn. A worker runs what is ready in order, so a marker that is put at the end of its
+//! queue and timed until it is reached measures what the next request will wait.
+//!
+//! The rule on queue time takes what is good of two queue disciplines. From CoDel (RFC 8289): a queue is judged by
+//! whether it *stands*, that is, stays above `target` for a whole `interval`; a burst that is worked off in between
+//! is what queues are for. From RED (RFC 2309) that the share refused grows in proportion to the excess: nothing at
+//! the target, everything at [`FULL`] times it. CoDel's own drops, one at a time and faster by a square root, are
+//! meant for senders that slow down when they see one; clients of a proxy do not. A limit found by gradient
+//! (Netflix concurrency-limits, Envoy's adaptive concurrency) was rejected: it needs each service's latency without
+//! load, and what it measures is the upstream's, which the breaker's limits and the admission of a cluster see to.
+
+use std::time::Duration;
+
+use crate::Tick;
+
+/// At how many times the target everything is refused.
+pub const FULL: f64 = 4.0;
+
+/// What is refused at most: somebody must get through to show that the queue is short again.
+const MOST: f64 = 0.98;
+
+/// When to shed.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub struct Params {
+    /// Requests in flight of one worker. `u32::MAX` = no limit.
+    pub max_in_flight: u32,
+    /// Queue time that may stand. Zero = any may.
+    pub target: Duration,
+    /// How long it must have stood.
+    pub interval: Duration,
+}
+
+/// Why a request was shed.
+#[derive(Copy, Clone, Eq, PartialEq, Debug, Hash)]
+pub enum Why {
+    /// `max_in_flight`.
+    InFlight,
+    /// The queue stands.
+    QueueTime,
+}
+
+impl Why {
+    /// The word for it in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Why::InFlight => "in_flight",
+            Why::QueueTime => "queue_time",
+        }
+    }
+}
+
+/// One worker's judgement of its queue.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct Shedder {
+    /// Since when the queue is above the target without a break.
+    above: Option<Tick>,
+    /// Since when it is not; meaningful while shedding.
+    below: Option<Tick>,
+    shedding: bool,
+    share: f64,
+    sampled: Tick,
+}
+
+impl Shedder {
+    /// Takes a measurement of the queue time; gives the share of requests to refuse from now on.
+    pub fn sample(&mut self, params: &Params, now: Tick, queue_time: Duration) -> f64 {
+        if params.target.is_zero() {
+            *self = Shedder { sampled: now, ..Shedder::default() };
+            return 0.0;
+        }
+        let excess = queue_time.as_secs_f64() / params.target.as_secs_f64() - 1.0;
+        if excess > 0.0 {
+            self.below = None;
+            let since = *self.above.get_or_insert(now);
+            self.shedding |= now.since(since) >= params.interval;
+        } else {
+            self.above = None;
+            let since = *self.below.get_or_insert(now);
+            self.shedding &= now.since(since) < params.interval;
+        }
+        let wanted = match self.shedding {
+            true => (excess / (FULL - 1.0)).clamp(0.0, MOST),
+            false => 0.0,
+        };
+        // Smoothed over a quarter of the interval, or it would swing with each burst.
+        let (step, smooth) = (now.since(self.sampled).as_secs_f64(), params.interval.as_secs_f64() / 4.0);
+        let weight = if step > 0.0 { step / (step + smooth) } else { 1.0 };
+        self.share = if self.shedding { self.share + (wanted - self.share) * weight } else { 0.0 };
+        self.sampled = now;
+        self.share
+    }
+
+    /// Whether the queue stands.
+    pub fn is_shedding(&self) -> bool {
+        self.shedding
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeSet, VecDeque};
+
+    use super::*;
+
+    const PARAMS: Params = Params {
+        max_in_flight: u32::MAX,
+        target: Duration::from_millis(20),
+        interval: Duration::from_millis(100),
+    };
+
+    fn shares(samples: impl IntoIterator<Item = (u64, u64)>) -> Vec<f64> {
+        let mut shedder = Shedder::default();
+        let sample = |(at, ms)| shedder.sample(&PARAMS, Tick::from_millis(at), Duration::from_millis(ms));
+        samples.into_iter().map(sample).collect()
+    }
+
+    #[test]
+    fn a_burst_is_worked_off_and_a_standing_queue_is_not() {
+        let burst = shares((0..9).map(|i| (i * 10, 500)).chain([(95, 19)]));
+        assert!(burst.iter().all(|share| *share == 0.0), "{burst:?}");
+        let broken = shares((0..1000).map(|i| (i * 10, if i % 9 == 8 { 5 } else { 70 })));
+        assert!(broken.iter().all(|share| *share == 0.0), "it never stood for the interval");
+        let standing = shares((0..40).map(|i| (i * 10, 50)));
+        assert!(standing[..10].iter().all(|share| *share == 0.0));
+        assert!((standing[39] - 0.5).abs() < 0.01, "half way from 1 x to 4 x the target: {standing:?}");
+    }
+
+    #[test]
+    fn it_ends_an_interval_after_the_queue_is_short_again() {
+        let all = shares((0..30).map(|i| (i * 10, 60)).chain((30..60).map(|i| (i * 10, 1))));
+        assert!(all[29] > 0.5);
+        assert!(all[33] < all[29] / 2.0, "at once less");
+        assert!(all[41..].iter().all(|share| *share == 0.0));
+    }
+
+    #[test]
+    fn never_everything_is_refused_and_nothing_where_it_is_off() {
+        let flood = shares((0..1000).map(|i| (i * 10, 60_000)));
+        assert!(flood.iter().all(|share| *share <= MOST) && flood[999] > MOST - 0.01);
+        let off = Params { target: Duration::ZERO, ..PARAMS };
+        let mut shedder = Shedder::default();
+        for at in 0..100 {
+            assert_eq!(shedder.sample(&off, Tick::from_millis(at * 10), Duration::from_secs(60)), 0.0);
+        }
+    }
+
+    /// A worker, its clients and a second of warming up, then five that count.
+    struct World {
+        /// What a served request and a refusal take.
+        costs: (f64, f64),
+        /// Requests a second that are due.
+        rate: f64,
+        connections: usize,
+        /// How long a connection that was refused is not read.
+        pause: f64,
+        sheds: bool,
+    }
+
+    /// Share of the capacity that was served, and the longest wait of what was admitted but for the worst 1 %.
+    fn simulate(world: &World) -> (f64, f64) {
+        let mut random = 88_172_645_463_325_252u64;
+        let mut roll = || {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            (random >> 11) as f64 / (1u64 << 53) as f64
+        };
+        let (mut shedder, mut share, mut marker) = (Shedder::default(), 0.0, None);
+        let mut idle: Vec<usize> = (0..world.connections).collect();
+        // By the time, in nanoseconds, at which they are read again.
+        let mut paused: BTreeSet<(u64, usize)> = BTreeSet::new();
+        let mut queue: VecDeque<(f64, usize)> = VecDeque::new();
+        let (mut now, mut next, mut sampled) = (0.0f64, 0.0f64, 0.0f64);
+        let (mut served, mut waits) = (0u32, Vec::new());
+        while now < 6.0 {
+            while let Some(&free) = paused.first().filter(|(until, _)| *until <= (now * 1e9) as u64) {
+                paused.remove(&free);
+                idle.push(free.1);
+            }
+            while next <= now {
+                // A request that finds no connection is not sent.
+                if let Some(conn) = idle.pop() {
+                    queue.push_back((next, conn));
+                }
+                next += -(1.0 - roll()).ln() / world.rate;
+            }
+            let Some((arrived, conn)) = queue.pop_front() else {
+                now = next;
+                continue;
+            };
+            if let Some((put, behind)) = marker.as_mut() {
+                if *behind == 0usize {
+                    let at = Tick((now * 1e9) as u64);
+                    share = shedder.sample(&PARAMS, at, Duration::from_secs_f64(now - *put));
+                    (marker, sampled) = (None, now);
+                } else {
+                    *behind -= 1;
+                }
+            } else if now - sampled > 0.01 {
+                marker = Some((now, queue.len()));
+            }
+            if world.sheds && roll() < share {
+                now += world.costs.1;
+                // Not all at the same time, or they would come back as they went.
+                paused.insert((((now + world.pause * (0.5 + roll())) * 1e9) as u64, conn));
+            } else {
+                if now > 1.0 {
+                    served += 1;
+                    waits.push(now - arrived);
+                }
+                now += world.costs.0;
+                idle.push(conn);
+            }
+        }
+        waits.sort_by(f64::total_cmp);
+        (f64::from(served) * world.costs.0 / 5.0, waits[waits.len() * 99 / 100])
+    }
+
+    /// Three times what the worker can do, on as many connections as let the queue grow. A refusal costs two fifths of
+    /// a request: it is read and answered, and only the upstream is saved.
+    const TRIPLE: World =
+        World { costs: (50e-6, 20e-6), rate: 60_000.0, connections: 5_000, pause: 1.0, sheds: true };
+
+    #[test]
+    fn at_three_times_the_capacity_most_of_it_is_served_and_in_time() {
+        let (goodput, wait) = simulate(&TRIPLE);
+        assert!(goodput > 0.8, "{goodput}");
+        assert!(wait < FULL * PARAMS.target.as_secs_f64(), "{wait} s");
+        let (all, long) = simulate(&World { sheds: false, ..TRIPLE });
+        assert!(all > 0.95 && long > 0.2, "without it everybody waits: {all} {long}");
+    }
+
+    #[test]
+    fn refusing_without_letting_the_connection_rest_serves_almost_nobody() {
+        let (goodput, _) = simulate(&World { pause: 0.0, ..TRIPLE });
+        assert!(goodput < 0.5, "{goodput}");
+    }
+
+    #[test]
+    fn below_the_capacity_nobody_is_refused() {
+        let (goodput, wait) = simulate(&World { rate: 18_000.0, ..TRIPLE });
+        assert!((goodput - 0.9).abs() < 0.02 && wait < 0.005, "{goodput} {wait}");
+    }
+}
