@@ -19,6 +19,11 @@ struct Flags {
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
 
+    /// Take the listening sockets over from the proxy that runs with the same state folder, if one does, and let it
+    /// drain. If this one cannot serve, that one goes on.
+    #[arg(long)]
+    takeover: bool,
+
     /// Where the last good config is kept. Default: the user's state folder, one subfolder per config path.
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
@@ -33,7 +38,12 @@ pub struct Settings {
     pub admin: Option<SocketAddr>,
     /// Where the last good config is kept; never inside the watched folder.
     pub state_dir: PathBuf,
+    /// Take over from the process that serves with this state folder, if there is one.
+    pub takeover: bool,
 }
+
+/// The flag that starts a successor.
+pub const TAKEOVER: &str = "--takeover";
 
 impl Settings {
     /// Reads a command line, program name first. The error is clap's own and prints itself.
@@ -55,7 +65,7 @@ impl Settings {
                 config.display()
             )));
         }
-        Ok(Settings { config, admin: flags.admin, state_dir })
+        Ok(Settings { config, admin: flags.admin, state_dir, takeover: flags.takeover })
     }
 }
 
@@ -78,6 +88,14 @@ mod tests {
 
     fn parse(args: &[&str]) -> Result<Settings, clap::Error> {
         Settings::parse(std::iter::once("causeway-proxy").chain(args.iter().copied()).map(OsString::from))
+    }
+
+    #[test]
+    fn the_flag_of_a_takeover_is_called_as_the_successor_is_started_with() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().to_str().unwrap();
+        assert!(parse(&["--config", config, TAKEOVER]).unwrap().takeover);
+        assert!(!parse(&["--config", config]).unwrap().takeover);
     }
 
     #[test]

@@ -1,22 +1,23 @@
-//! From a listening socket to a connection that is served: limits, TLS, the choice of protocol.
+//! From a listening socket to a connection that is served: limits, what comes before HTTP, the choice of protocol.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::net::SocketFlags;
 use tokio::io::Interest;
 use tokio::sync::Notify;
-use tokio_rustls::TlsAcceptor;
 
+use super::crowd::Place;
+use super::preamble::Preamble;
+use super::proxy_protocol::Addresses;
 use crate::http::socket::Socket;
 use crate::http::stream::Stream;
 use crate::http::{h1, h2};
 use crate::request::Client;
 use crate::snapshot::PortKey;
-use crate::telemetry::counters::ConnectionEnd;
 use crate::worker::Worker;
 
 /// Pause after the process ran out of descriptors or memory: accepting again at once would spin.
@@ -26,8 +27,8 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Accepts until told to stop, then takes what the kernel has already completed, so that closing the socket
-/// resets nobody.
-pub async fn accept_all(worker: Rc<Worker>, key: PortKey, listener: Listener, stop: Rc<Notify>) {
+/// resets nobody; unless another process accepts from the socket as well, which then is the one to do so.
+pub async fn accept_all(worker: Rc<Worker>, key: PortKey, listener: Rc<Listener>, stop: Rc<Notify>) {
     let stopped = stop.notified();
     tokio::pin!(stopped);
     loop {
@@ -45,6 +46,9 @@ pub async fn accept_all(worker: Rc<Worker>, key: PortKey, listener: Listener, st
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
             }
         }
+    }
+    if worker.has_handed_over() {
+        return;
     }
     // Past the runtime, which may not have heard of the last ones yet.
     while let Ok((tcp, peer)) = listener.accept_now() {
@@ -64,6 +68,11 @@ impl Listener {
         tokio::net::TcpStream::from_std(OwnedFd::from(listener).into()).map(Listener)
     }
 
+    /// Another descriptor of the same socket.
+    pub fn lend(&self) -> io::Result<OwnedFd> {
+        self.0.as_fd().try_clone_to_owned()
+    }
+
     async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         self.0.async_io(Interest::READABLE, || self.accept_now()).await
     }
@@ -80,39 +89,41 @@ impl Listener {
 fn begin(worker: &Rc<Worker>, key: PortKey, tcp: TcpStream, peer: SocketAddr) {
     let snapshot = worker.snapshot();
     let Some(port) = snapshot.port(key) else { return };
-    if !worker.shared.downstream.try_take(port.client.connections) {
+    let place = match port.client.connections_per_address {
+        u32::MAX => None,
+        most => match worker.shared.crowd.enter(peer.ip(), most) {
+            Some(place) => Some(place),
+            None => return worker.counters().crowded_out.add(1),
+        },
+    };
+    if !worker.take_place(port.client.connections) {
         worker.counters().connections_refused.add(1);
+        place.into_iter().for_each(|place| worker.shared.crowd.leave(place));
         return;
     }
     worker.counters().connections.enter();
     worker.counters().connections_total.add(1);
-    let admitted = Admitted(worker.clone());
-    let client = Client::new(key, peer, port.tls.is_some());
-    let Some(config) = port.tls.clone() else {
+    let admitted = Admitted(worker.clone(), place);
+    let mut client = Client::new(key, peer, port.tls.is_some());
+    if snapshot.announces_clients {
+        client.destination = tcp.local_addr().ok().map(Box::new);
+    }
+    let limits = &port.client;
+    if port.tls.is_none() && !limits.proxy_protocol {
         return worker.wheel.spawn(converse(admitted, client, Stream::Tcp(Socket::fresh(tcp))));
+    }
+    let preamble = Preamble {
+        header_within: limits.proxy_protocol.then_some(limits.request_header),
+        tls: port.tls.clone().map(|tls| (tls, limits.tls_handshake)),
     };
-    let (acceptor, within) = (TlsAcceptor::from(config), port.client.tls_handshake);
     worker.wheel.spawn(async move {
         // Boxed: the connection's task must not carry for ever what only its beginning needs.
-        if let Some(stream) = Box::pin(secure(&admitted.0, acceptor, within, tcp)).await {
-            Box::pin(converse(admitted, client, stream)).await;
+        match Box::pin(preamble.pass(&admitted.0, tcp, client)).await {
+            Ok((client, stream)) => Box::pin(converse(admitted, client, stream)).await,
+            Err(Some(end)) => admitted.0.counters().ended(end),
+            Err(None) => {}
         }
     });
-}
-
-/// The TLS handshake; `None` = it failed, and was counted.
-async fn secure(worker: &Worker, acceptor: TlsAcceptor, within: Duration, tcp: TcpStream) -> Option<Stream> {
-    let tcp = tokio::net::TcpStream::from_std(tcp).ok()?;
-    let end = match tokio::time::timeout(within, acceptor.accept(tcp)).await {
-        Ok(Ok(tls)) => {
-            worker.counters().tls_handshakes.add(1);
-            return Some(Stream::Tls(Box::new(tls.into())));
-        }
-        Ok(Err(_)) => ConnectionEnd::TlsFailed,
-        Err(_) => ConnectionEnd::TlsTimeout,
-    };
-    worker.counters().ended(end);
-    None
 }
 
 /// Speaks with a client until the connection ends. Not an `async fn`, which would hold its arguments twice.
@@ -121,19 +132,36 @@ fn converse(admitted: Admitted, client: Client, stream: Stream) -> impl Future<O
     async move {
         let worker = &admitted.0;
         match conn.is_http2().await {
-            Some(true) => Box::pin(h2::serve(worker.clone(), client, conn.into_parts())).await,
-            Some(false) => h1::serve(worker, &client, &mut conn).await,
+            Some(true) => {
+                let addresses = client.destination.is_some().then(|| Box::new(client.addresses()));
+                Box::pin(h2::serve(worker.clone(), client, conn.into_parts())).await;
+                forget(worker, addresses.as_deref());
+            }
+            Some(false) => {
+                h1::serve(worker, &client, &mut conn).await;
+                forget(worker, client.destination.is_some().then(|| client.addresses()).as_ref());
+            }
             None => {}
         }
     }
 }
 
+/// Closes what was opened on behalf of a client that is gone: nobody else may use it.
+fn forget(worker: &Worker, client: Option<&Addresses>) {
+    if let Some(client) = client {
+        worker.pools.forget(client);
+    }
+}
+
 /// An open downstream connection; counted out when dropped, also by a panic.
-struct Admitted(Rc<Worker>);
+struct Admitted(Rc<Worker>, Option<Place>);
 
 impl Drop for Admitted {
     fn drop(&mut self) {
         self.0.shared.downstream.give();
+        if let Some(place) = self.1.take() {
+            self.0.shared.crowd.leave(place);
+        }
         self.0.counters().connections.leave();
     }
 }

@@ -3,6 +3,8 @@
 //! Every worker has a listening socket of its own on the same address (`SO_REUSEPORT`): the kernel spreads new
 //! connections and no accept lock exists. All are bound before any of them is used, so a config whose port
 //! cannot be had changes nothing.
+//!
+//! A port's sockets outlive processes (see [`super::handover`]), and so the number of workers.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -16,7 +18,7 @@ use crate::worker::Mail;
 /// Connections that the kernel completes before a worker accepts them; the kernel caps it at `somaxconn`.
 const BACKLOG: i32 = 4096;
 
-/// Sockets for some ports, one a worker each.
+/// Sockets for some ports, at least one a worker each.
 pub type Bound = Vec<(PortKey, Vec<TcpListener>)>;
 
 /// Sockets for the ports of `snapshot` that are not in `held`: all of them, or none.
@@ -34,11 +36,59 @@ pub fn bind_ports(snapshot: &Snapshot, held: &[PortKey], workers: usize) -> Resu
     Ok(bound)
 }
 
-/// Gives each worker its sockets.
+/// Sockets for all ports of `snapshot`: those of a predecessor where it has some, new ones elsewhere. Its other
+/// sockets are closed here; where they are accepted from, they stay open.
+pub fn inherit(snapshot: &Snapshot, inherited: Bound, workers: usize) -> Result<Bound, String> {
+    let mut bound: Bound = inherited
+        .into_iter()
+        .filter(|(key, sockets)| snapshot.port(*key).is_some() && !sockets.is_empty())
+        .collect();
+    for (key, sockets) in &mut bound {
+        widen(sockets, workers).map_err(|e| format!("cannot add a socket for {key}: {e}"))?;
+    }
+    let held: Vec<PortKey> = bound.iter().map(|(key, _)| *key).collect();
+    bound.extend(bind_ports(snapshot, &held, workers)?);
+    Ok(bound)
+}
+
+/// Adds sockets to those of one port until [`spread`] is content. They do not listen yet: a start that fails later
+/// on would reset what they had been given.
+fn widen(sockets: &mut Vec<TcpListener>, workers: usize) -> io::Result<()> {
+    let Some(first) = sockets.first() else { return Ok(()) };
+    let addr = first.local_addr()?;
+    for _ in sockets.len()..spread(sockets.len(), workers) {
+        sockets.push(bind(addr, true)?);
+    }
+    Ok(())
+}
+
+/// How many sockets a port should have that has `held` and is served by `workers`.
+///
+/// None is ever closed while the port is served: what waits in it would be reset. So fewer workers serve several
+/// sockets each, and since the kernel spreads connections over sockets, each worker should have as many as the
+/// others: sockets are added up to the next multiple, while that is below four each. Beyond, an uneven rest costs a
+/// worker at most a quarter more than another, and ever more sockets would cost more than that.
+pub fn spread(held: usize, workers: usize) -> usize {
+    let workers = workers.max(1);
+    if held < workers.saturating_mul(4) { held.max(1).next_multiple_of(workers) } else { held }
+}
+
+/// Makes all sockets listen; those that do already go on.
+pub fn listen(bound: &Bound) -> Result<(), String> {
+    for (key, sockets) in bound {
+        for socket in sockets {
+            let listens = socket2::SockRef::from(socket).listen(BACKLOG);
+            listens.map_err(|e| format!("cannot listen on {key}: {e}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives each worker its sockets: one of each port, or several where there are more sockets than workers.
 pub fn hand_out(shared: &Shared, bound: Bound) {
     let Some(boxes) = shared.mail.get() else { return };
     for (key, sockets) in bound {
-        for (worker, socket) in boxes.0.iter().zip(sockets) {
+        for (worker, socket) in boxes.0.iter().cycle().zip(sockets) {
             let _ = worker.send(Mail::Listen(key, socket));
         }
     }
@@ -86,5 +136,39 @@ mod tests {
         let addr = held[0].local_addr().unwrap();
         assert!(held.iter().all(|l| l.local_addr().unwrap() == addr));
         assert_eq!(bind_shared(addr, 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn workers_have_as_many_sockets_as_each_other_and_their_number_stays_bounded() {
+        for (held, workers, total) in [
+            (0, 2, 2),
+            (2, 2, 2),
+            (1, 4, 4),
+            (4, 1, 4),
+            (3, 2, 4),
+            (8, 7, 14),
+            (14, 8, 16),
+            (4, 1, 4),
+            (9, 2, 9),
+        ] {
+            assert_eq!(spread(held, workers), total, "{held} sockets for {workers} workers");
+        }
+        let mut held = 8;
+        for _ in 0..100 {
+            held = spread(spread(held, 7), 8);
+        }
+        assert!(held <= 32, "{held}");
+    }
+
+    #[test]
+    fn a_socket_that_was_added_gets_no_connection_before_it_listens() {
+        let mut sockets = bind_shared("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let addr = sockets[0].local_addr().unwrap();
+        widen(&mut sockets, 3).unwrap();
+        assert_eq!(sockets.len(), 3);
+        let clients: Vec<_> = (0..20).map(|_| std::net::TcpStream::connect(addr).unwrap()).collect();
+        assert!(clients.iter().all(|_| sockets[0].accept().is_ok()), "all wait in the first");
+        let key = PortKey(addr);
+        listen(&vec![(key, sockets)]).unwrap();
     }
 }

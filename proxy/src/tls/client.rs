@@ -9,8 +9,9 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
+use super::pem::Digest;
+use super::san::Names;
 use super::{pem, provider};
 
 /// Which protocols to offer an upstream by ALPN.
@@ -24,24 +25,30 @@ pub enum Offer {
     Both,
 }
 
-/// Builds the client side for one cluster. Without `caFile` the Mozilla roots are trusted.
-pub fn config(tls: &UpstreamTls, offer: Offer) -> Result<Arc<ClientConfig>, String> {
-    let mut roots = RootCertStore::empty();
-    match &tls.ca_file {
-        Some(path) => {
-            for cert in pem::certificates(path)? {
-                roots.add(cert).map_err(|e| format!("{}: not usable as a CA: {e}", path.display()))?;
-            }
+impl Offer {
+    fn alpn(self) -> Vec<Vec<u8>> {
+        match self {
+            Offer::Http1 => vec![b"http/1.1".to_vec()],
+            Offer::Http2 => vec![b"h2".to_vec()],
+            Offer::Both => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         }
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
     }
+}
+
+/// Builds the client side for one cluster, and says by a digest which roots it trusts. Without `caFile` they are
+/// Mozilla's.
+pub fn config(tls: &UpstreamTls, offer: Offer) -> Result<(Arc<ClientConfig>, Digest), String> {
+    let (roots, digest) = match &tls.ca_file {
+        Some(path) => pem::roots(path)?,
+        None => (webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(), Digest::default()),
+    };
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|e| format!("TLS versions: {e}"))?;
     let builder = if tls.subject_alt_names.is_empty() {
         builder.with_root_certificates(roots)
     } else {
-        let verifier = SanVerifier::new(roots, tls.subject_alt_names.clone())?;
+        let verifier = SanVerifier::new(roots, Names::new(tls.subject_alt_names.clone()))?;
         builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
     };
     let mut config = match (&tls.cert_file, &tls.key_file) {
@@ -50,12 +57,15 @@ pub fn config(tls: &UpstreamTls, offer: Offer) -> Result<Arc<ClientConfig>, Stri
             .map_err(|e| format!("{} and {}: {e}", cert.display(), key.display()))?,
         _ => builder.with_no_client_auth(),
     };
-    config.alpn_protocols = match offer {
-        Offer::Http1 => vec![b"http/1.1".to_vec()],
-        Offer::Http2 => vec![b"h2".to_vec()],
-        Offer::Both => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
-    };
-    Ok(Arc::new(config))
+    config.alpn_protocols = offer.alpn();
+    Ok((Arc::new(config), digest))
+}
+
+/// The same settings with another offer.
+pub fn offering(config: &ClientConfig, offer: Offer) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = offer.alpn();
+    Arc::new(config)
 }
 
 /// Trusts a chain to our roots whose leaf carries one of the listed subject alternative names, whatever host
@@ -65,27 +75,16 @@ struct SanVerifier {
     roots: Arc<RootCertStore>,
     inner: Arc<WebPkiServerVerifier>,
     provider: Arc<CryptoProvider>,
-    names: Vec<String>,
+    names: Names,
 }
 
 impl SanVerifier {
-    fn new(roots: RootCertStore, names: Vec<String>) -> Result<SanVerifier, String> {
+    fn new(roots: RootCertStore, names: Names) -> Result<SanVerifier, String> {
         let roots = Arc::new(roots);
         let inner = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider())
             .build()
             .map_err(|e| format!("caFile: {e}"))?;
         Ok(SanVerifier { roots, inner, provider: provider(), names })
-    }
-
-    fn matches(&self, leaf: &CertificateDer<'_>) -> bool {
-        let Ok((_, cert)) = X509Certificate::from_der(leaf) else { return false };
-        let Ok(Some(san)) = cert.subject_alternative_name() else { return false };
-        san.value.general_names.iter().any(|name| match name {
-            GeneralName::DNSName(dns) => self.names.iter().any(|n| n.eq_ignore_ascii_case(dns)),
-            // SPIFFE IDs compare byte by byte (SPIFFE-ID section 2.4).
-            GeneralName::URI(uri) => self.names.iter().any(|n| n == uri),
-            _ => false,
-        })
     }
 }
 
@@ -106,7 +105,7 @@ impl ServerCertVerifier for SanVerifier {
             now,
             self.provider.signature_verification_algorithms.all,
         )?;
-        if self.matches(end_entity) {
+        if self.names.matches(end_entity) {
             return Ok(ServerCertVerified::assertion());
         }
         Err(rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidForName))

@@ -1,8 +1,16 @@
 //! TLS on both sides, by rustls with the aws-lc-rs provider.
+//!
+//! Nothing here writes a key anywhere: rustls's own key log (`SSLKEYLOGFILE`) is never asked for, the types that
+//! hold keys have no `Debug` that shows them, and errors about files say nothing of what is in them.
 
 pub mod client;
+pub mod client_auth;
+pub mod identity;
 pub mod pem;
+pub mod san;
 pub mod server;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::sync::Arc;
 
