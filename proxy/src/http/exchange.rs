@@ -145,9 +145,22 @@ impl Down<'_> {
         each!(self, side => side.has_output())
     }
 
+    /// Takes a response back of which no byte has left, so that another can be given instead; false: too late.
+    pub fn take_back(&mut self) -> bool {
+        each!(self, side => side.take_back())
+    }
+
     /// Breaks the response off, so that the client cannot take it for complete.
     pub fn abort(&mut self) {
         each!(self, side => side.abort());
+    }
+
+    /// After this exchange the client is given no time for a while. HTTP/2 knows no such thing: what it says about one
+    /// stream holds for that one.
+    pub fn rest(&mut self) {
+        if let Down::H1(side) = self {
+            side.rest();
+        }
     }
 
     /// Turns both directions into plain bytes, after the head of an upgrade was queued.

@@ -11,6 +11,7 @@ use causeway_proxy_http1::{
 use crate::http::exchange::{BodyError, Fill, HeadError, Request};
 use crate::http::h1::Wire;
 use crate::http::stream::Stream;
+use crate::listen::proxy_protocol::Addresses;
 use crate::upstream::permit::ConnectionPermit;
 
 /// One connection to an upstream.
@@ -26,6 +27,8 @@ pub struct ClientConn {
     answered: bool,
     /// Requests sent so far.
     served: u32,
+    /// The client that it was announced for, to an upstream that is told of clients.
+    announced: Option<Box<Addresses>>,
 }
 
 impl ClientConn {
@@ -34,6 +37,7 @@ impl ClientConn {
         stream: Stream,
         buffers: &crate::http::buffer::BufferPool,
         permit: ConnectionPermit,
+        announced: Option<Addresses>,
     ) -> ClientConn {
         ClientConn {
             wire: Wire::new(stream, buffers),
@@ -43,7 +47,13 @@ impl ClientConn {
             persistent: true,
             answered: false,
             served: 0,
+            announced: announced.map(Box::new),
         }
+    }
+
+    /// The client that it was announced for: it must carry no other's requests.
+    pub fn announced(&self) -> Option<&Addresses> {
+        self.announced.as_deref()
     }
 
     /// Whether this connection carried a request before: a reset may then mean that the upstream closed an

@@ -25,6 +25,9 @@ use crate::worker::Worker;
 /// answer; more is not worth it.
 const DRAIN_BODY: usize = 64 * 1024;
 
+/// How long a client is left alone that was refused for want of time, on average: what its `Retry-After` says.
+const REST: Duration = Duration::from_secs(1);
+
 /// One client's connection.
 pub struct ServerConn {
     wire: Wire,
@@ -44,6 +47,8 @@ pub struct ServerConn {
     aborted: bool,
     /// A 100-continue is owed and nothing was sent yet.
     expects: bool,
+    /// The next request is not read at once.
+    rests: bool,
     /// When a client that waits for its first answer begins to be watched for leaving.
     watch_from: Option<Tick>,
 }
@@ -63,6 +68,7 @@ impl ServerConn {
             responded: false,
             aborted: false,
             expects: false,
+            rests: false,
             watch_from: None,
         }
     }
@@ -95,6 +101,10 @@ impl ServerConn {
             match self.timer.guard(read).await {
                 Ok(Ok(n)) if n > 0 => self.timer.tag(Tag::None),
                 Ok(_) | Err(Fired::Drain) => return None,
+                Err(Fired::Evicted) => {
+                    self.worker.counters().ended(ConnectionEnd::Evicted);
+                    return None;
+                }
                 Err(_) => {
                     self.worker.counters().ended(ConnectionEnd::HeaderTimeout);
                     return None;
@@ -120,6 +130,9 @@ impl ServerConn {
         self.timer.tag(Tag::Idle);
         let woke = self.timer.guard(std::future::poll_fn(|cx| self.wire.poll_idle(cx))).await;
         self.timer.tag(Tag::None);
+        if matches!(woke, Err(Fired::Evicted)) {
+            self.worker.counters().ended(ConnectionEnd::Evicted);
+        }
         // Idle for long enough, or the process drains: a close between requests is nobody's error.
         matches!(woke, Ok(Ok(())))
     }
@@ -132,15 +145,23 @@ impl ServerConn {
         let mut resume = 0;
         // The whole head must come within this, however slowly it drips (slowloris).
         let mut armed = false;
+        let mut slow = false;
         loop {
             if !self.wire.input.data().is_empty()
                 && let Some(consumed) = parse_request(self.wire.input.data(), limits, &mut resume, head)?
             {
                 self.wire.input.consume(consumed);
+                if slow {
+                    self.timer.tag(Tag::None);
+                }
                 return Ok(true);
             }
             if self.wire.input.is_full() {
                 self.wire.input.grow();
+            }
+            if !slow && (armed || !self.wire.input.data().is_empty()) {
+                slow = true;
+                self.timer.tag(Tag::Head);
             }
             let read = std::future::poll_fn(|cx| self.wire.poll_read(cx));
             let read = if armed {
@@ -161,6 +182,10 @@ impl ServerConn {
                 Ok(Ok(_)) => {}
                 Ok(Err(_)) => return Ok(false),
                 Err(Fired::Drain) if self.wire.input.data().is_empty() => return Ok(false),
+                Err(Fired::Evicted) => {
+                    self.worker.counters().ended(ConnectionEnd::Evicted);
+                    return Ok(false);
+                }
                 Err(_) => {
                     self.worker.counters().ended(ConnectionEnd::HeaderTimeout);
                     Box::pin(self.refuse(408, "the request head did not arrive in time")).await;
@@ -316,6 +341,7 @@ impl ServerConn {
             options.close || !self.reusable || framing == Framing::UntilClose || self.worker.is_draining();
         self.reusable = !close && !tunnel;
         self.responded = true;
+        self.wire.begin_message();
         let out = ResponseOut { framing, close, version: self.version, extra: options.extra };
         write_response(head, self.wire.output(), &out);
         self.wire.start_writing(match framing {
@@ -350,6 +376,16 @@ impl ServerConn {
         self.wire.has_output()
     }
 
+    /// Takes a response back of which no byte has left; hints that wait with it are lost, and may be.
+    pub fn take_back(&mut self) -> bool {
+        let waits = !self.wire.has_begun();
+        if waits {
+            self.wire.discard_output();
+            self.responded = false;
+        }
+        waits
+    }
+
     /// Ends the connection without ending the response. By a reset: where only the close delimits a response, a
     /// regular close would pass for its end.
     pub fn abort(&mut self) {
@@ -372,6 +408,11 @@ impl ServerConn {
         self.wire.poll_close(cx)
     }
 
+    /// Leaves the next request unread for a while.
+    pub fn rest(&mut self) {
+        self.rests = true;
+    }
+
     /// Whether a response head was queued.
     pub fn responded(&self) -> bool {
         self.responded
@@ -387,6 +428,11 @@ pub async fn serve(worker: &Rc<Worker>, client: &Client, conn: &mut ServerConn) 
             Ok(false) => return worker.give_request_head(head),
             Err(error) => {
                 worker.counters().bad_requests.add(1);
+                if error == RequestError::Protocol && !conn.responded {
+                    // Whoever opens a connection in another protocol, or with a broken preface of HTTP/2 (RFC 9113
+                    // section 3.4), would take an answer in HTTP/1.1 for something else.
+                    return worker.give_request_head(head);
+                }
                 Box::pin(conn.refuse(error.status(), error.reason())).await;
                 return worker.give_request_head(head);
             }
@@ -398,10 +444,37 @@ pub async fn serve(worker: &Rc<Worker>, client: &Client, conn: &mut ServerConn) 
         if !conn.end().await {
             return;
         }
+        if std::mem::take(&mut conn.rests) && !Box::pin(conn.pause()).await {
+            return;
+        }
     }
 }
 
 impl ServerConn {
+    /// Leaves a client alone that was refused a request for want of time, for as long as it was told to stay away, or
+    /// until there is time again. To refuse it again costs nearly half of serving it: without this, refusing would
+    /// take all the time that it should save. False: the connection is to end.
+    async fn pause(&mut self) -> bool {
+        // Not all for the same time, or they would come back as they went.
+        let rest = (REST / 1024) * (512 + (self.worker.roll() >> 54) as u32);
+        let ends = self.worker.now() + rest;
+        // It waits, and asks for nothing: its place is there for others.
+        self.timer.tag(Tag::Idle);
+        while self.worker.load.is_shedding() && self.worker.now() < ends {
+            self.timer.set(Some(self.worker.now() + REST / 8));
+            match self.timer.fired().await {
+                Fired::Deadline => {}
+                Fired::Evicted => {
+                    self.worker.counters().ended(ConnectionEnd::Evicted);
+                    return false;
+                }
+                _ => return false,
+            }
+        }
+        self.timer.tag(Tag::None);
+        true
+    }
+
     fn begin(&mut self, head: &RequestHead) {
         self.version = head.version;
         self.head_request = head.method == causeway_proxy_http1::Method::Head;

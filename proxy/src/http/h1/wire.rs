@@ -42,6 +42,8 @@ pub struct Wire {
     /// Collected output; `written` of it has left.
     output: Vec<u8>,
     written: usize,
+    /// A byte of the present message has left, or part of what is before it.
+    begun: bool,
     decoder: BodyDecoder,
     /// Payload at the front of `input`.
     payload: usize,
@@ -63,6 +65,7 @@ impl Wire {
             buffers: buffers.clone(),
             output: Vec::new(),
             written: 0,
+            begun: false,
             decoder: BodyDecoder::new(Framing::None),
             payload: 0,
             ended: true,
@@ -194,6 +197,16 @@ impl Wire {
         &mut self.output
     }
 
+    /// Says that the next bytes collected are a new message.
+    pub fn begin_message(&mut self) {
+        self.begun = self.written > 0;
+    }
+
+    /// Whether it is too late to discard the message.
+    pub fn has_begun(&self) -> bool {
+        self.begun
+    }
+
     /// Begins to write a body.
     pub fn start_writing(&mut self, framing: Framing) {
         self.encoder = match framing {
@@ -239,6 +252,7 @@ impl Wire {
                 if n == 0 {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
+                self.begun = true;
                 let of_head = n.min(head.len());
                 self.written += of_head;
                 if n > of_head {
@@ -283,6 +297,7 @@ impl Wire {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.written += n;
+            self.begun = true;
         }
         self.reset_output();
         if self.stream.is_tls() {

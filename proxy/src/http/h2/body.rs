@@ -87,23 +87,36 @@ fn broken(error: &h2::Error) -> BodyError {
     if error.is_reset() { BodyError::Reset } else { BodyError::Cut }
 }
 
+/// How far an extended CONNECT (RFC 8441) has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tunnel {
+    /// An ordinary exchange.
+    No,
+    /// Asked for. The stream stays open both ways, and what comes on it must wait for the answer.
+    Asked,
+    /// Data frames are the tunnel's bytes.
+    Open,
+}
+
 /// The sending half.
 pub struct Sending {
     stream: Option<SendStream<Bytes>>,
-    /// Bytes still owed of an announced length, so that the last of them carries END_STREAM.
+    /// Bytes still owed of an announced length.
     owed: Option<u64>,
+    /// The last of them, held until it is known whether it carries END_STREAM or trailers follow.
+    last: Bytes,
     ended: bool,
 }
 
 impl Sending {
     /// Nothing is to be sent.
     pub fn none() -> Sending {
-        Sending { stream: None, owed: None, ended: true }
+        Sending { stream: None, owed: None, last: Bytes::new(), ended: true }
     }
 
     /// A body of `length` bytes, if that is known. `ended`: the head carried END_STREAM.
     pub fn new(stream: SendStream<Bytes>, length: Option<u64>, ended: bool) -> Sending {
-        Sending { stream: Some(stream), owed: length, ended }
+        Sending { stream: Some(stream), owed: length, last: Bytes::new(), ended }
     }
 
     /// Takes body bytes; says how many.
@@ -129,9 +142,23 @@ impl Sending {
         };
         let n = room.min(want);
         self.owed = self.owed.map(|owed| owed - n as u64);
-        self.ended = self.owed == Some(0);
-        stream.send_data(Bytes::copy_from_slice(&data[..n]), self.ended).map_err(io::Error::other)?;
+        let piece = Bytes::copy_from_slice(&data[..n]);
+        if self.owed == Some(0) {
+            self.last = piece;
+        } else {
+            stream.send_data(piece, false).map_err(io::Error::other)?;
+        }
         Poll::Ready(Ok(n))
+    }
+
+    /// Sends what is held: whoever has more to say is not there yet.
+    pub fn flush(&mut self) -> io::Result<()> {
+        match &mut self.stream {
+            Some(stream) if !self.last.is_empty() => {
+                stream.send_data(std::mem::take(&mut self.last), false).map_err(io::Error::other)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Ends the body.
@@ -141,9 +168,15 @@ impl Sending {
             return Err(io::Error::other("less body than was announced"));
         }
         self.ended = true;
+        let last = std::mem::take(&mut self.last);
         match trailers {
-            Some(trailers) => stream.send_trailers(fields::trailers_to_map(trailers)),
-            None => stream.send_data(Bytes::new(), true),
+            None => stream.send_data(last, true),
+            Some(trailers) => {
+                if !last.is_empty() {
+                    stream.send_data(last, false).map_err(io::Error::other)?;
+                }
+                stream.send_trailers(fields::trailers_to_map(trailers))
+            }
         }
         .map_err(io::Error::other)
     }

@@ -1,21 +1,24 @@
 //! The upstream's side of HTTP/2: connections that many requests share, and one stream of them.
 
-use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use causeway_proxy_http1::{Framing, RequestHead, RequestKind, ResponseHead, Trailers, Version};
+use causeway_proxy_policy::Tick;
 use h2::client::{ResponseFuture, SendRequest};
 use http::{Method, Request as HttpRequest, Uri};
 
-use super::body::{Receiving, Sending};
+use super::body::{Receiving, Sending, Tunnel};
 use super::fields;
+use super::frames::Guard;
 use super::io::gather;
+use super::keepalive::{self, Life};
 use crate::http::buffer::BufferPool;
 use crate::http::exchange::{BodyError, Fill, HeadError, Request};
 use crate::http::stream::Stream;
+use crate::request::tunnel;
 use crate::timer::Wheel;
 use crate::upstream::permit::ConnectionPermit;
 
@@ -34,15 +37,12 @@ const HEAD_BYTES: u32 = 64 * 1024;
 pub struct Sender {
     send: SendRequest<Bytes>,
     tls: bool,
-    /// The connection's task ended.
-    closed: Rc<Cell<bool>>,
-    streams: Rc<Cell<usize>>,
-    /// When the last stream ended, for closing idle connections.
-    idle_since: Rc<Cell<u64>>,
+    life: Rc<Life>,
     wheel: Rc<Wheel>,
 }
 
-/// Makes an HTTP/2 connection of a byte stream. A task of its own drives it and holds its permit.
+/// Makes an HTTP/2 connection of a byte stream. A task of its own drives it and holds its permit, another one
+/// looks whether the upstream is still there.
 pub async fn connect(
     stream: Stream,
     permit: ConnectionPermit,
@@ -50,53 +50,62 @@ pub async fn connect(
     wheel: Rc<Wheel>,
 ) -> Result<Sender, h2::Error> {
     let tls = stream.is_tls();
-    let (io, driver) = gather(stream, buffers);
+    let (io, driver) = gather(stream, buffers, Guard::of_upstream(wheel.clone()));
     let mut builder = h2::client::Builder::new();
     builder
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
         .max_header_list_size(HEAD_BYTES)
+        // Counted over the whole life of a connection, by `h2`; against time, by the guard.
+        .max_local_error_reset_streams(None)
         .enable_push(false);
-    let (send, connection) = driver.run(builder.handshake::<_, Bytes>(io)).await?;
-    let closed = Rc::new(Cell::new(false));
-    let ended = closed.clone();
-    wheel.spawn(async move {
+    let (send, mut connection) = driver.run(builder.handshake::<_, Bytes>(io)).await?;
+    let ping = connection.ping_pong();
+    let life = Rc::new(Life::begin(wheel.now()));
+    let ended = life.clone();
+    let driven = tokio::task::spawn_local(wheel.on_time(async move {
         // Its error reaches every stream; nothing is left to say here.
         let _ = driver.run(connection).await;
-        ended.set(true);
+        ended.close();
         drop(permit);
-    });
-    let idle_since = Rc::new(Cell::new(wheel.now().0));
-    Ok(Sender { send, tls, closed, streams: Rc::default(), idle_since, wheel })
+    }));
+    if let Some(ping) = ping {
+        wheel.spawn(keepalive::watch(life.clone(), ping, wheel.timer(), driven.abort_handle()));
+    }
+    Ok(Sender { send, tls, life, wheel })
 }
 
 impl Sender {
     /// Whether the connection is over.
     pub fn is_closed(&self) -> bool {
-        self.closed.get()
+        self.life.is_closed()
     }
 
-    /// Whether the upstream allows another stream now.
+    /// Whether the upstream allows another stream now. Not while it is doubtful whether it is there at all.
     pub fn has_room(&self) -> bool {
-        self.streams.get() < self.send.current_max_send_streams().min(STREAMS as usize)
+        let most = self.send.current_max_send_streams().min(STREAMS as usize);
+        self.life.streams() < most && !self.life.is_doubtful()
     }
 
     /// Streams under way.
     pub fn streams(&self) -> usize {
-        self.streams.get()
+        self.life.streams()
     }
 
     /// When the last stream ended, in ticks; meaningful at 0 streams.
     pub fn idle_since(&self) -> u64 {
-        self.idle_since.get()
+        self.life.turned().0
     }
 
     /// A stream for one request.
     pub fn stream(&self) -> ClientStream {
-        self.streams.set(self.streams.get() + 1);
+        let opened = self.wheel.now();
+        self.life.stream_begins(opened);
         ClientStream {
             sender: self.clone(),
+            opened,
+            tunnel: Tunnel::No,
             response: None,
             sending: Sending::none(),
             body: Receiving::none(),
@@ -114,6 +123,8 @@ impl Sender {
 /// One stream to an upstream.
 pub struct ClientStream {
     sender: Sender,
+    opened: Tick,
+    tunnel: Tunnel,
     response: Option<ResponseFuture>,
     sending: Sending,
     body: Receiving,
@@ -124,9 +135,8 @@ pub struct ClientStream {
 
 impl Drop for ClientStream {
     fn drop(&mut self) {
-        let streams = self.sender.streams.get() - 1;
-        self.sender.streams.set(streams);
-        self.sender.idle_since.set(self.sender.wheel.now().0);
+        let unanswered = (self.sent && self.response.is_some()).then_some(self.opened);
+        self.sender.life.stream_ends(self.sender.wheel.now(), unanswered);
         if !self.sending.ended() || !self.body.ended() || self.response.is_some() {
             self.sending.reset(h2::Reason::CANCEL);
         }
@@ -134,16 +144,30 @@ impl Drop for ClientStream {
 }
 
 impl ClientStream {
-    /// Sends a request head.
+    /// Waits until the upstream has said whether it takes tunnels, which its first frame does (RFC 9113 section
+    /// 3.4, RFC 8441 section 3). Only on a connection that was just made there is something to wait for.
+    pub async fn hears_settings(&self) {
+        self.sender.life.hears().await;
+    }
+
+    /// Whether the upstream takes an extended CONNECT.
+    pub fn takes_tunnels(&self) -> bool {
+        self.sender.send.is_extended_connect_protocol_enabled()
+    }
+
+    /// Sends a request head, one that asks for an upgrade as an extended CONNECT (RFC 8441). Where the upstream
+    /// takes none, it goes without the upgrade (RFC 9110 section 7.8).
     pub fn request(&mut self, head: &RequestHead, options: Request<'_>) -> io::Result<()> {
+        if tunnel::protocol(head).is_some() && self.takes_tunnels() {
+            self.tunnel = Tunnel::Asked;
+        }
         let request =
             self.convert(head, options).ok_or_else(|| io::Error::other("not expressible in HTTP/2"))?;
         let length = match head.framing {
             Framing::Length(n) => Some(n),
             _ => None,
         };
-        // An upgrade is HTTP/1.1's; towards HTTP/2 the request goes without it (RFC 9113 section 8.2.2).
-        let ended = head.framing.is_empty();
+        let ended = head.framing.is_empty() && self.tunnel == Tunnel::No;
         match self.sender.send.send_request(request, ended) {
             Ok((response, stream)) => {
                 self.sent = true;
@@ -152,7 +176,7 @@ impl ClientStream {
             }
             Err(e) => {
                 // A GOAWAY, or worse: no request must find this connection in the pool again.
-                self.sender.closed.set(true);
+                self.sender.life.close();
                 self.refused = Some(head_error(&e));
             }
         }
@@ -166,7 +190,16 @@ impl ClientStream {
 
     fn convert(&self, head: &RequestHead, options: Request<'_>) -> Option<HttpRequest<()>> {
         let mut request = HttpRequest::new(());
+        let protocol = match self.tunnel {
+            Tunnel::No => None,
+            _ => tunnel::protocol(head),
+        };
         let mut map = fields::to_map(head.iter());
+        if let Some(protocol) = protocol {
+            // RFC 8441 section 5: neither the key nor its answer has a place here.
+            map.remove(http::header::SEC_WEBSOCKET_KEY);
+            request.extensions_mut().insert(h2::ext::Protocol::from(protocol));
+        }
         for (name, value) in options.extra {
             fields::append(&mut map, name.as_bytes(), value.as_bytes());
         }
@@ -176,7 +209,10 @@ impl ClientStream {
         if head.te_trailers {
             fields::append(&mut map, b"te", b"trailers");
         }
-        *request.method_mut() = Method::from_bytes(head.method_name()).ok()?;
+        *request.method_mut() = match protocol {
+            Some(_) => Method::CONNECT,
+            None => Method::from_bytes(head.method_name()).ok()?,
+        };
         let path = options.path.unwrap_or_else(|| head.path_and_query());
         let path = http::uri::PathAndQuery::try_from(path)
             .or_else(|_| http::uri::PathAndQuery::try_from(&*encoded(path)))
@@ -197,14 +233,17 @@ impl ClientStream {
         self.sending.poll_write(cx, data)
     }
 
-    /// Ends the request.
+    /// Ends the request. A request for a tunnel has no end before the tunnel's.
     pub fn finish(&mut self, trailers: Option<&Trailers>) -> io::Result<()> {
+        if self.tunnel == Tunnel::Asked {
+            return Ok(());
+        }
         self.sending.finish(trailers)
     }
 
-    /// `h2` sends by itself.
+    /// `h2` sends by itself, all but what is held for its end.
     pub fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+        Poll::Ready(self.sending.flush())
     }
 
     /// Reads a response head, interim or final.
@@ -214,17 +253,19 @@ impl ClientStream {
         kind: RequestKind,
         head: &mut ResponseHead,
     ) -> Poll<Result<(), HeadError>> {
-        let kind = RequestKind { upgrade: false, ..kind };
+        let kind = RequestKind { upgrade: self.tunnel == Tunnel::Asked, ..kind };
         if let Some(refused) = self.refused {
             return Poll::Ready(Err(refused));
         }
         let Some(response) = &mut self.response else { return Poll::Ready(Err(HeadError::Reset)) };
         if let Poll::Ready(Some(Ok(interim))) = response.poll_informational(cx) {
+            self.sender.life.heard(self.sender.wheel.now());
             let filled = fill(head, interim.status().as_u16(), interim.headers(), kind, false);
             return Poll::Ready(filled.map_err(HeadError::Malformed));
         }
         let answer = ready!(std::pin::Pin::new(response).poll(cx)).map_err(|e| head_error(&e))?;
         self.response = None;
+        self.sender.life.heard(self.sender.wheel.now());
         let (parts, body) = answer.into_parts();
         let filled = fill(head, parts.status.as_u16(), &parts.headers, kind, body.is_end_stream());
         self.body = Receiving::new(body);
@@ -233,7 +274,11 @@ impl ClientStream {
 
     /// Makes response body available.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Fill, BodyError>> {
-        self.body.poll_fill(cx)
+        let fill = self.body.poll_fill(cx);
+        if fill.is_ready() {
+            self.sender.life.heard(self.sender.wheel.now());
+        }
+        fill
     }
 
     /// The response body at hand.
@@ -251,8 +296,10 @@ impl ClientStream {
         self.body.trailers()
     }
 
-    /// A stream's data is plain bytes as it is.
-    pub fn start_tunnel(&mut self) {}
+    /// From now on the stream's data is the tunnel's.
+    pub fn start_tunnel(&mut self) {
+        self.tunnel = Tunnel::Open;
+    }
 
     /// Ends our direction of a tunnel.
     pub fn poll_close(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {

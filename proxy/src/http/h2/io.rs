@@ -10,8 +10,7 @@
 //! an idle connection holds none. Rejected: gathering ciphertext instead (`rustls` can, but every frame would
 //! still pay for a record), and gathering slices without a copy (the same, and encryption copies anyhow).
 //!
-//! Every byte of a connection passes here in both directions, so what looks at frames from outside of `h2` belongs
-//! here as well.
+//! Every byte of a connection passes here in both directions, so this is where its [`Guard`] looks at the frames.
 
 use std::cell::RefCell;
 use std::io;
@@ -21,11 +20,15 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::frames::Guard;
 use crate::http::buffer::{BUFFER_BYTES, BufferPool, ReadBuffer};
 
 /// What is handed over at once in this size goes to the stream as it is: two such fill a TLS record anyhow, and large
 /// bodies would pay a sixth more for the copy.
 const THROUGH: usize = BUFFER_BYTES / 2;
+
+/// What is read of a connection that is over.
+const LINGER: usize = 1 << 20;
 
 /// `h2`'s end of a connection's byte stream.
 pub struct Io<S>(Rc<RefCell<Gathering<S>>>);
@@ -34,8 +37,12 @@ pub struct Io<S>(Rc<RefCell<Gathering<S>>>);
 pub struct Driver<S>(Rc<RefCell<Gathering<S>>>);
 
 /// Both ends of `stream`.
-pub fn gather<S: AsyncRead + AsyncWrite + Unpin>(stream: S, buffers: &BufferPool) -> (Io<S>, Driver<S>) {
-    let gathering = Gathering { stream, waiting: ReadBuffer::new(buffers), failed: None };
+pub fn gather<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    buffers: &BufferPool,
+    guard: Guard,
+) -> (Io<S>, Driver<S>) {
+    let gathering = Gathering { stream, waiting: ReadBuffer::new(buffers), failed: None, guard };
     let gathering = Rc::new(RefCell::new(gathering));
     (Io(gathering.clone()), Driver(gathering))
 }
@@ -46,9 +53,33 @@ struct Gathering<S> {
     waiting: ReadBuffer,
     /// A flush failed when `h2` was not there to hear it: told at its next call.
     failed: Option<io::ErrorKind>,
+    guard: Guard,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
+    /// Whether the other end floods us. `h2` is given nothing more to read then.
+    pub fn is_flooded(&self) -> bool {
+        self.0.borrow().guard.is_flooded()
+    }
+
+    /// Reads and drops what still comes, within reason: closing with unread input would reset the connection, and
+    /// could take the GOAWAY with it.
+    pub async fn linger(&self) {
+        let mut left = LINGER;
+        std::future::poll_fn(|cx| {
+            let mut bytes = [0; 4096];
+            loop {
+                let mut buf = ReadBuf::new(&mut bytes);
+                let read = ready!(Pin::new(&mut self.0.borrow_mut().stream).poll_read(cx, &mut buf));
+                left = left.saturating_sub(buf.filled().len());
+                if read.is_err() || buf.filled().is_empty() || left == 0 {
+                    return Poll::Ready(());
+                }
+            }
+        })
+        .await;
+    }
+
     /// Polls `h2`, then sends what that produced. Whoever gets `Ready` polls again, or is done with the connection.
     pub fn poll<T>(&self, cx: &mut Context<'_>, mut h2: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
         loop {
@@ -122,6 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gathering<S> {
         let n = bytes.len().min(room.len());
         room[..n].copy_from_slice(&bytes[..n]);
         self.waiting.filled(n);
+        self.guard.sent(&bytes[..n]);
         n
     }
 }
@@ -130,7 +162,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Io<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let gathering = &mut *self.0.borrow_mut();
         gathering.check()?;
-        Pin::new(&mut gathering.stream).poll_read(cx, buf)
+        if gathering.guard.is_flooded() {
+            // A client is told why by whoever drives the connection; an upstream is only left.
+            return match gathering.guard.is_of_client() {
+                true => Poll::Pending,
+                false => Poll::Ready(Err(io::Error::other("flooded"))),
+            };
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut gathering.stream).poll_read(cx, buf))?;
+        gathering.guard.received(&buf.filled()[before..]);
+        if gathering.guard.is_strange() {
+            // A GOAWAY may be left out where the other end does not speak HTTP/2 (RFC 9113 section 3.4).
+            return Poll::Ready(Err(io::Error::other("the first frame is not SETTINGS")));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -150,7 +196,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Io<S> {
         if bufs.iter().map(|buf| buf.len()).sum::<usize>() >= THROUGH {
             gathering.check()?;
             ready!(gathering.poll_drain(cx))?;
-            return Pin::new(&mut gathering.stream).poll_write_vectored(cx, bufs);
+            let written = ready!(Pin::new(&mut gathering.stream).poll_write_vectored(cx, bufs))?;
+            let mut left = written;
+            for buf in bufs {
+                let n = left.min(buf.len());
+                gathering.guard.sent(&buf[..n]);
+                left -= n;
+            }
+            return Poll::Ready(Ok(written));
         }
         ready!(gathering.poll_room(cx))?;
         let mut taken = 0;
@@ -184,6 +237,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Io<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::timer::Wheel;
     use std::task::Waker;
 
     /// A stream that takes `room` bytes more, and counts how it is used.
@@ -230,7 +284,8 @@ mod tests {
     }
 
     fn with_room(room: usize) -> (Io<Script>, Driver<Script>) {
-        gather(Script { room, ..Script::default() }, &BufferPool::default())
+        let guard = Guard::of_client(Wheel::new(std::time::Instant::now(), std::sync::Arc::default()));
+        gather(Script { room, ..Script::default() }, &BufferPool::default(), guard)
     }
 
     fn cx() -> Context<'static> {

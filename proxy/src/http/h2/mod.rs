@@ -4,7 +4,9 @@
 mod body;
 mod client;
 mod fields;
+mod frames;
 mod io;
+mod keepalive;
 mod prefixed;
 mod servants;
 mod server;

@@ -4,15 +4,17 @@ use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
-use causeway_proxy_http1::{Framing, H2Request, Method, RequestHead, ResponseHead, Trailers};
+use causeway_proxy_http1::{Framing, H2Request, Method, RequestHead, ResponseHead, Trailers, Version};
 use h2::Reason;
 use h2::server::SendResponse;
 use http::{HeaderMap, StatusCode};
 
-use super::body::{Receiving, Sending};
+use super::body::{Receiving, Sending, Tunnel};
 use super::fields;
+use super::frames::Guard;
 use super::io::gather;
 use super::prefixed::Prefixed;
 use super::servants;
@@ -21,6 +23,7 @@ use crate::http::h1::Wire;
 use crate::request::{self, Client};
 use crate::snapshot::ClientLimits;
 use crate::telemetry::counters::ConnectionEnd;
+use crate::telemetry::metrics;
 use crate::timer::{Fired, Tag, Timer};
 use crate::worker::Worker;
 
@@ -31,6 +34,9 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 
 /// RFC 9113 section 6.9.1.
 const MAX_WINDOW: u32 = (1 << 31) - 1;
+
+/// How long a client that is sent away may take to read why.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Response bytes that `h2` may hold for one stream.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -45,7 +51,8 @@ pub async fn serve(worker: Rc<Worker>, client: Client, (wire, timer): (Wire, Rc<
     let (max_head, max_fields) = (u32::try_from(head.head_bytes).unwrap_or(u32::MAX), head.head_count);
     drop(snapshot);
     let first = wire.input.data().to_vec();
-    let (io, driver) = gather(Prefixed::new(&first, wire.into_stream()), &worker.buffers);
+    let guard = Guard::of_client(worker.wheel.clone());
+    let (io, driver) = gather(Prefixed::new(&first, wire.into_stream()), &worker.buffers, guard);
 
     let mut builder = h2::server::Builder::new();
     builder
@@ -53,7 +60,11 @@ pub async fn serve(worker: Rc<Worker>, client: Client, (wire, timer): (Wire, Rc<
         .max_header_list_size(max_head)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(STREAM_WINDOW.saturating_mul(http2_streams).min(MAX_WINDOW))
-        .max_send_buffer_size(SEND_BUFFER);
+        .max_send_buffer_size(SEND_BUFFER)
+        .enable_connect_protocol()
+        // `h2` counts these over the whole life of a connection, which a long one would not outlive. The guard holds
+        // them against time.
+        .max_local_error_reset_streams(None);
     timer.set(Some(worker.now() + request_header));
     let mut connection = match timer.guard(driver.run(builder.handshake::<_, Bytes>(io))).await {
         Ok(Ok(connection)) => connection,
@@ -62,19 +73,42 @@ pub async fn serve(worker: Rc<Worker>, client: Client, (wire, timer): (Wire, Rc<
 
     let active = Rc::new(Cell::new(0usize));
     let mut served = 0u64;
-    timer.tag(Tag::Http2);
+    timer.tag(Tag::Http2Idle);
     timer.set(Some(worker.now() + keep_alive_idle));
     if worker.is_draining() {
         connection.graceful_shutdown();
     }
+    // The connection is being ended for what the client does.
+    let mut calming = false;
     loop {
-        let stream = match timer
-            .guard(std::future::poll_fn(|cx| driver.poll(cx, |cx| connection.poll_accept(cx))))
-            .await
-        {
+        let accepted = std::future::poll_fn(|cx| {
+            driver.poll(cx, |cx| {
+                let accepted = connection.poll_accept(cx);
+                if calming || accepted.is_ready() || !driver.is_flooded() {
+                    return accepted;
+                }
+                calming = true;
+                worker.counters().ended(ConnectionEnd::Http2Flood);
+                connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                timer.set(Some(worker.now() + FAREWELL));
+                connection.poll_accept(cx)
+            })
+        });
+        let accepted = timer.guard(accepted).await;
+        let stream = match accepted {
             Ok(Some(Ok(stream))) => stream,
-            Ok(Some(Err(_))) => return worker.counters().ended(ConnectionEnd::Http2Failed),
-            Ok(None) => return,
+            Ok(Some(Err(error))) => {
+                let calmed = error.reason() == Some(Reason::ENHANCE_YOUR_CALM) && error.is_library();
+                let end = if calmed { ConnectionEnd::Http2Flood } else { ConnectionEnd::Http2Failed };
+                if calmed {
+                    metrics::flooded("client", "limits");
+                }
+                worker.counters().ended(end);
+                break;
+            }
+            // Also after a GOAWAY in order: a close with unread input would reset, and take the GOAWAY with it.
+            Ok(None) => break,
+            Err(_) if calming => return,
             Err(Fired::Deadline) if active.get() == 0 && served == 0 => {
                 connection.graceful_shutdown();
                 served = 1;
@@ -88,6 +122,13 @@ pub async fn serve(worker: Rc<Worker>, client: Client, (wire, timer): (Wire, Rc<
                 timer.set(Some(worker.now() + keep_alive_idle));
                 continue;
             }
+            Err(Fired::Evicted) => {
+                worker.counters().ended(ConnectionEnd::Evicted);
+                connection.graceful_shutdown();
+                served = 1;
+                timer.set(Some(worker.now() + FAREWELL));
+                continue;
+            }
             Err(_) => {
                 connection.graceful_shutdown();
                 timer.set(Some(worker.now() + keep_alive_idle));
@@ -96,11 +137,13 @@ pub async fn serve(worker: Rc<Worker>, client: Client, (wire, timer): (Wire, Rc<
         };
         served += 2;
         let (request, respond) = stream;
-        active.set(active.get() + 1);
-        let open = Open(active.clone());
+        let open = Open::enter(&active, &timer);
         let (worker, client) = (worker.clone(), client.clone());
         servants::serve(Job { worker, client, request, respond, max_fields, open });
     }
+    timer.set(Some(worker.now() + FAREWELL));
+    // Whatever comes of it, the connection ends now.
+    let _ = timer.guard(Box::pin(driver.linger())).await;
 }
 
 /// One stream to be served.
@@ -114,11 +157,24 @@ pub struct Job {
 }
 
 /// Counts a stream for as long as it is served, also through a panic.
-struct Open(Rc<Cell<usize>>);
+struct Open(Rc<Cell<usize>>, Rc<Timer>);
+
+impl Open {
+    /// `timer` is the connection's: a connection without streams may be closed for another.
+    fn enter(active: &Rc<Cell<usize>>, timer: &Rc<Timer>) -> Open {
+        if active.replace(active.get() + 1) == 0 {
+            timer.tag(Tag::Http2);
+        }
+        Open(active.clone(), timer.clone())
+    }
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
+        if self.0.get() == 0 {
+            self.1.tag(Tag::Http2Idle);
+        }
     }
 }
 
@@ -147,6 +203,7 @@ pub async fn serve_stream(job: Job, timer: &Rc<Timer>) {
         sending: Sending::none(),
         head_request: head.method == Method::Head,
         responded: false,
+        tunnel: if head.upgrade.is_some() { Tunnel::Asked } else { Tunnel::No },
     };
     match converted {
         Ok(()) => request::handle(&worker, &client, Down::H2(&mut stream), &mut head).await,
@@ -168,9 +225,11 @@ fn convert(
 ) -> Result<(), causeway_proxy_http1::RequestError> {
     let protocol = parts.extensions.get::<h2::ext::Protocol>();
     let uri = &parts.uri;
+    // A `Uri` without an authority cannot hold the scheme either. `h2` has refused requests that lack it.
+    let unsaid = uri.authority().is_none() && parts.method != http::Method::CONNECT;
     head.begin_h2(&H2Request {
         method: parts.method.as_str().as_bytes(),
-        scheme: uri.scheme_str().map(str::as_bytes),
+        scheme: uri.scheme_str().or(unsaid.then_some("https")).map(str::as_bytes),
         authority: uri.authority().map(|authority| authority.as_str().as_bytes()),
         path: uri.path_and_query().map(|path| path.as_str().as_bytes()),
         protocol: protocol.map(|protocol| protocol.as_str().as_bytes()),
@@ -190,11 +249,15 @@ pub struct ServerStream {
     sending: Sending,
     head_request: bool,
     responded: bool,
+    tunnel: Tunnel,
 }
 
 impl ServerStream {
-    /// Makes request body available.
+    /// Makes request body available. What follows an extended CONNECT is none.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Fill, BodyError>> {
+        if self.tunnel == Tunnel::Asked {
+            return Poll::Ready(Ok(Fill::End));
+        }
         self.body.poll_fill(cx)
     }
 
@@ -244,7 +307,9 @@ impl ServerStream {
             Framing::Length(n) => Some(n),
             _ => None,
         };
-        if let Some(n) = length
+        // An HTTP/2 answer that is a head alone needs no length, and gRPC's callers would be shown it as metadata.
+        let said = length != Some(0) || head.version != Version::Http2;
+        if let Some(n) = length.filter(|_| said)
             && !map.contains_key(http::header::CONTENT_LENGTH)
         {
             map.insert(http::header::CONTENT_LENGTH, n.into());
@@ -269,9 +334,9 @@ impl ServerStream {
         self.sending.finish(trailers)
     }
 
-    /// `h2` sends by itself.
+    /// `h2` sends by itself, all but what is held for its end.
     pub fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+        Poll::Ready(self.sending.flush())
     }
 
     /// What `h2` holds is not seen from here; it takes no more than the client's window.
@@ -279,17 +344,25 @@ impl ServerStream {
         false
     }
 
-    /// Breaks the stream off.
+    /// Too late: what `h2` was given cannot be had back, only reset.
+    pub fn take_back(&mut self) -> bool {
+        false
+    }
+
+    /// Breaks the stream off. For a tunnel CANCEL stands for TCP's reset (RFC 8441 section 5).
     pub fn abort(&mut self) {
         if self.responded {
-            self.sending.reset(Reason::INTERNAL_ERROR);
+            let tunnel = self.tunnel == Tunnel::Open;
+            self.sending.reset(if tunnel { Reason::CANCEL } else { Reason::INTERNAL_ERROR });
         } else {
             self.respond.send_reset(Reason::INTERNAL_ERROR);
         }
     }
 
-    /// A stream's data is plain bytes as it is.
-    pub fn start_tunnel(&mut self) {}
+    /// From now on the stream's data is the tunnel's.
+    pub fn start_tunnel(&mut self) {
+        self.tunnel = Tunnel::Open;
+    }
 
     /// Ends our direction of a tunnel.
     pub fn poll_close(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
