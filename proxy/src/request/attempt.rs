@@ -5,13 +5,16 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use causeway_config::ForwardingHeader;
 use causeway_proxy_http1::{Known, RequestHead, RequestKind, ResponseHead};
+use causeway_proxy_policy::pace::Floor;
 use causeway_proxy_policy::retry::{Outcome, Pushback, RetryContext};
-use causeway_proxy_policy::{FailureKind, Route, Target, Tick};
+use causeway_proxy_policy::{FailureKind, Route, Target, Tick, grpc};
 
 use super::body::RequestBody;
 use super::client::Client;
 use super::error::{ErrorKind, LimitKind, TryError};
+use super::grpc::Call;
 use super::record::{self, Story};
 use crate::http::exchange::{Down, Fill, Up};
 use crate::snapshot::{ClientLimits, Endpoint, Lane, Rule, Service};
@@ -29,13 +32,17 @@ pub struct Attempts<'a, 's> {
     pub rule: &'s Rule,
     pub head: &'a RequestHead,
     /// Path and query, where a filter changed them.
-    pub path: Option<Vec<u8>>,
+    pub path: Option<Box<[u8]>>,
     pub kind: RequestKind,
+    /// It is a gRPC call. Boxed, since the others carry the room.
+    pub grpc: Option<Box<Call>>,
     pub idempotent: bool,
     /// It is a retry of another proxy.
     pub is_retry: bool,
-    /// The time that the caller still waits.
-    pub time_left: Option<Duration>,
+    /// The time that the caller still waits. Boxed, since few say.
+    pub time_left: Option<Box<Duration>>,
+    /// Where the upstream is told of the client.
+    pub forwarding: ForwardingHeader,
     pub timer: Rc<Timer>,
 }
 
@@ -45,6 +52,8 @@ pub struct Won<'s> {
     pub lane: &'s Lane,
     pub endpoint: &'s Endpoint,
     pub response: Box<ResponseHead>,
+    /// Of a gRPC call: the code, where the answer began with it.
+    pub grpc: Option<u8>,
     /// Held until the response has ended.
     pub permit: RequestPermit<'s>,
 }
@@ -62,7 +71,7 @@ impl<'s> Attempts<'_, 's> {
             .rule
             .request_timeout
             .map_or(self.service.overall_timeout, |route| route.min(self.service.overall_timeout));
-        self.time_left.map_or(own, |left| left.min(own))
+        self.time_left.as_deref().map_or(own, |left| own.min(*left))
     }
 
     /// Longest single try.
@@ -70,11 +79,34 @@ impl<'s> Attempts<'_, 's> {
         self.rule.try_timeout.map_or(self.service.try_timeout, |route| route.min(self.service.try_timeout))
     }
 
+    /// When the request is over, as far as that is known: `deadline` is known once its last byte has gone.
+    pub fn ends(&self, deadline: Option<Tick>) -> Option<Tick> {
+        deadline.or(self.grpc.as_ref().and_then(|call| call.ends))
+    }
+
+    /// The deadline of a request whose last byte goes out now.
+    pub fn deadline(&self, now: Tick) -> Tick {
+        let ends = now + self.overall_timeout();
+        self.ends(None).map_or(ends, |call_ends| call_ends.min(ends))
+    }
+
+    /// Whether a try that took so long says something about its endpoint, whatever the caller's own deadline was.
+    pub fn waited_long(&self, waited: Duration) -> bool {
+        waited >= self.try_timeout().min(self.service.overall_timeout) / 2
+    }
+
     /// Longest pause within a body; none for gRPC, whose streams may be silent for hours.
     pub fn body_idle(&self) -> Option<Duration> {
-        let grpc =
-            self.head.get(Known::ContentType).is_some_and(|kind| kind.starts_with(b"application/grpc"));
-        (!grpc).then_some(self.limits.body_idle)
+        (!self.is_grpc()).then_some(self.limits.body_idle)
+    }
+
+    /// The slowest that the client may be; any for gRPC, which has something to say when it has.
+    pub fn floor(&self) -> Option<Floor> {
+        self.limits.floor.filter(|_| !self.is_grpc())
+    }
+
+    fn is_grpc(&self) -> bool {
+        self.head.get(Known::ContentType).is_some_and(|kind| kind.starts_with(b"application/grpc"))
     }
 
     /// Tries until there is an answer for the client, or an error that is one.
@@ -115,8 +147,8 @@ impl<'s> Attempts<'_, 's> {
 
                 let (outcome, how, untouched) = match &ended {
                     Ended::Answer(won) => {
-                        let status = won.response.status;
-                        (Outcome::Status(status), FailureKind::Status(status), false)
+                        let (outcome, status) = self.verdict(won);
+                        (outcome, FailureKind::Status(status), false)
                     }
                     Ended::Error(error) => match outcome(error.kind) {
                         Some((outcome, how)) => (outcome, how, error.untouched),
@@ -139,9 +171,9 @@ impl<'s> Attempts<'_, 's> {
                     nothing_sent: untouched,
                     is_retry: self.is_retry,
                     tries,
-                    remaining: deadline.map_or(Duration::MAX, |at: Tick| at.since(now)),
+                    remaining: self.ends(deadline).map_or(Duration::MAX, |at: Tick| at.since(now)),
                     pushback: match &ended {
-                        Ended::Answer(won) => pushback(&won.response),
+                        Ended::Answer(won) => pushback(won),
                         Ended::Error(_) => Pushback::None,
                     },
                 };
@@ -172,7 +204,18 @@ impl<'s> Attempts<'_, 's> {
         }
     }
 
-    fn next(&self, route: &mut Route) -> Option<Target> {
+    /// What an answer is to the retry policy and, as an HTTP status, to the router.
+    fn verdict(&self, won: &Won<'_>) -> (Outcome, u16) {
+        let status = won.response.status;
+        match won.grpc.map(|code| (Outcome::Grpc(code), code)) {
+            Some((outcome, code)) if self.service.retry.on.covers(outcome) => {
+                (outcome, grpc::failure(code, true).unwrap_or(503))
+            }
+            _ => (Outcome::Status(status), status),
+        }
+    }
+
+    pub(super) fn next(&self, route: &mut Route) -> Option<Target> {
         let view = ServiceView::new(self.service, self.worker.index);
         self.service.plan.next(route, &view, self.worker.now(), self.worker.roll())
     }
@@ -180,7 +223,7 @@ impl<'s> Attempts<'_, 's> {
     /// Lets go of an answer that is not wanted. If all of it is here already, as a small error page is, the
     /// connection can be used again: a cluster that errs must not cost a connection an error.
     fn discard(&self, won: Won<'_>) {
-        let Won { mut up, lane, endpoint, response, permit } = won;
+        let Won { mut up, lane, endpoint, response, permit, .. } = won;
         drop(permit);
         self.worker.give_response_head(response);
         let mut cx = Context::from_waker(Waker::noop());
@@ -216,17 +259,23 @@ fn outcome(error: ErrorKind) -> Option<(Outcome, FailureKind)> {
     })
 }
 
-/// What the answer says about coming back. A date in Retry-After is not read: it is for people.
-fn pushback(response: &ResponseHead) -> Pushback {
-    let text = |known| response.get(known).and_then(|value| std::str::from_utf8(value).ok());
-    if let Some(pushback) = text(Known::GrpcRetryPushback) {
-        return match pushback.parse::<u64>() {
-            Ok(millis) => Pushback::After(Duration::from_millis(millis)),
-            Err(_) => Pushback::Never,
+/// What the answer says about coming back, a gRPC one also in its trailers. A date in Retry-After is not read: it is
+/// for people.
+fn pushback(won: &Won<'_>) -> Pushback {
+    let Won { response, up, .. } = won;
+    let in_trailers = || up.trailers().filter(|_| won.grpc.is_some())?.get(Known::GrpcRetryPushback);
+    if let Some(pushback) = response.get(Known::GrpcRetryPushback).or_else(in_trailers) {
+        return match number(pushback) {
+            Some(millis) => Pushback::After(Duration::from_millis(millis)),
+            None => Pushback::Never,
         };
     }
-    match text(Known::RetryAfter).and_then(|value| value.parse::<u64>().ok()) {
+    match response.get(Known::RetryAfter).and_then(number) {
         Some(seconds) => Pushback::After(Duration::from_secs(seconds)),
         None => Pushback::None,
     }
+}
+
+fn number(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }

@@ -61,6 +61,15 @@ impl RequestBody {
         self.replayable || self.taken == 0
     }
 
+    /// All of the body, once it was read to its end, if it is still here. No try can be given it again.
+    pub fn take_whole(&mut self) -> Option<Vec<u8>> {
+        let whole = self.finished && self.replayable;
+        whole.then(|| {
+            self.replayable = false;
+            std::mem::take(&mut self.replay)
+        })
+    }
+
     /// Whether it is the client that the body waits for, and not an upstream that does not read.
     pub fn waits_for_client(&self) -> bool {
         self.waits

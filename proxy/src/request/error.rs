@@ -1,6 +1,7 @@
 //! What can go wrong with a request: whose fault it is, and whether trying again is safe.
 
 pub use causeway_proxy_policy::limits::LimitKind;
+pub use causeway_proxy_policy::overload::Why;
 
 /// Whose fault an error is. It decides who is blamed in the log and which counters it may touch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,14 +27,22 @@ pub enum ErrorKind {
     ClientTimeout,
     /// CONNECT: this is a gateway to services, not a forward proxy.
     ConnectMethod,
+    /// The connection's client certificate, or the lack of one, is not taken any more.
+    NotAdmitted,
     /// The target cannot be said in the upstream's protocol.
     BadTarget,
     /// No route matches.
     NoRoute,
     /// A route's rule whose backends do not resolve (Gateway API: 500).
     NoBackend,
+    /// A rate limit of the rule is used up.
+    RateLimited,
+    /// A fault on purpose: the request was answered with this status instead of being served.
+    Injected(u16),
     /// No endpoint may be used.
     NoEndpoint,
+    /// This worker has more to do than it can.
+    Shed(Why),
     /// A limit of the cluster is reached.
     Overloaded(LimitKind),
     /// The upstream refused or the network could not reach it.
@@ -56,6 +65,10 @@ pub enum ErrorKind {
     ResponseCut,
     /// The endpoint was taken out of service while the request waited for it.
     EndpointDown,
+    /// An HTTP/2 client asked for a tunnel, and the upstream answered as if it had not.
+    UpgradeFailed,
+    /// An HTTP/2 client asked for a tunnel, and the upstream's HTTP/2 takes none (RFC 8441 section 3).
+    NoTunnel,
 }
 
 impl ErrorKind {
@@ -63,12 +76,12 @@ impl ErrorKind {
     pub fn fault(self) -> Fault {
         use ErrorKind::*;
         match self {
-            ConnectMethod | BadTarget | ClientGone | BadRequestBody | BodyTooLarge | ClientTimeout => {
-                Fault::Client
-            }
-            NoRoute | NoBackend | NoEndpoint | Overloaded(_) => Fault::Proxy,
+            ConnectMethod | BadTarget | ClientGone | BadRequestBody | BodyTooLarge | ClientTimeout
+            | NotAdmitted => Fault::Client,
+            NoRoute | NoBackend | RateLimited | Injected(_) | NoEndpoint | NoTunnel | Shed(_)
+            | Overloaded(_) => Fault::Proxy,
             ConnectFailed | ConnectTimeout | TlsFailed | Reset | RefusedStream | TryTimeout | Deadline
-            | BadResponse(_) | ResponseCut | EndpointDown => Fault::Upstream,
+            | BadResponse(_) | ResponseCut | EndpointDown | UpgradeFailed => Fault::Upstream,
         }
     }
 }

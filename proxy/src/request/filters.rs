@@ -42,6 +42,8 @@ impl Filters {
                 RouteFilter::ResponseHeaderModifier(edit) => out.response.push(edit.clone()),
                 RouteFilter::RequestRedirect(redirect) => out.redirect = Some(redirect.clone()),
                 RouteFilter::UrlRewrite(rewrite) => out.rewrite = Some(rewrite.clone()),
+                // Compiled into the rule's extras.
+                RouteFilter::RequestMirror(_) | RouteFilter::Cors(_) | RouteFilter::ExtensionRef(_) => {}
             }
         }
         out
@@ -62,9 +64,9 @@ impl Filters {
     }
 
     /// Path and query for the upstream, where a rewrite changes them.
-    pub fn path(&self, head: &RequestHead) -> Option<Vec<u8>> {
+    pub fn path(&self, head: &RequestHead) -> Option<Box<[u8]>> {
         let path = self.rewrite.as_ref()?.path.as_ref()?;
-        Some(with_query(&self.replaced(path, head.path()), head))
+        Some(with_query(&self.replaced(path, head.path()), head).into())
     }
 
     /// Host for the upstream, where a rewrite changes it.
@@ -160,7 +162,7 @@ mod tests {
             let rewrite = UrlRewrite { hostname: None, path: Some(PathRewrite::Prefix(new.into())) };
             let filters = Filters::new(&[RouteFilter::UrlRewrite(rewrite)], Some(prefix));
             let got = filters.path(&head(path)).unwrap();
-            assert_eq!(String::from_utf8(got).unwrap(), expected, "{prefix} -> {new} in {path}");
+            assert_eq!(String::from_utf8(got.into()).unwrap(), expected, "{prefix} -> {new} in {path}");
         }
     }
 

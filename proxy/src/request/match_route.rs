@@ -37,9 +37,11 @@ pub fn service(rule: &Rule, key: Option<KeyHash>, roll: u64) -> Option<&Service>
 }
 
 /// A head as the route table sees it.
-struct HeadView<'a> {
-    head: &'a RequestHead,
-    worker: usize,
+pub struct HeadView<'a> {
+    /// The head.
+    pub head: &'a RequestHead,
+    /// Who asks.
+    pub worker: usize,
 }
 
 impl RequestView for HeadView<'_> {

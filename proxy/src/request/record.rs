@@ -3,22 +3,22 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
-use causeway_proxy_http1::{Known, RequestHead, ResponseHead, Version};
+use causeway_proxy_http1::{Known, RequestHead, Version};
 use causeway_proxy_policy::health::{ATTEMPTS, Attempt, EndpointId, Failure};
-use causeway_proxy_policy::{FailureKind, Target, Tick, Why};
+use causeway_proxy_policy::{FailureKind, Target, Tick, Why, grpc};
 
 use super::attempt::Attempts;
 use super::client::Client;
 use super::error::ErrorKind;
+use super::grpc::Answered;
 use super::respond;
 use crate::health::HealthInput;
-use crate::snapshot::{Endpoint, Lane, Service};
-use crate::telemetry::access_log::{FAILED_OVER, Flags, Names, PANIC, RETRIED, Record};
-use crate::telemetry::trace::TraceId;
+use crate::snapshot::{Endpoint, Lane, Rule, Service};
+use crate::telemetry::access_log::{DELAYED, FAILED_OVER, Flags, Names, PANIC, RETRIED, Record};
+use crate::telemetry::trace;
 use crate::upstream::lane::AttemptFailure;
 use crate::upstream::view::{is_failing, observe_latency};
 use crate::worker::Worker;
@@ -29,9 +29,11 @@ pub struct Story<'s> {
     pub status: u16,
     pub error: Option<ErrorKind>,
     pub head_request: bool,
-    pub rule: Option<&'s Arc<str>>,
+    /// It had to wait for a fault on purpose.
+    pub delayed: bool,
+    pub rule: Option<&'s Rule>,
     pub service: Option<&'s Service>,
-    pub home: Option<usize>,
+    pub home: Option<u16>,
     /// The last try: where, and why there.
     pub last: Option<(Target, &'s Lane, &'s Endpoint)>,
     pub attempts: u32,
@@ -41,7 +43,8 @@ pub struct Story<'s> {
     pub bytes_out: u64,
     /// The user's address, where trusted hops say it.
     pub client: Option<IpAddr>,
-    pub trace: Option<TraceId>,
+    /// Of a gRPC call: its code.
+    pub grpc: Option<u8>,
 }
 
 impl<'s> Story<'s> {
@@ -52,6 +55,7 @@ impl<'s> Story<'s> {
             status: 0,
             error: None,
             head_request,
+            delayed: false,
             rule: None,
             service: None,
             home: None,
@@ -61,7 +65,7 @@ impl<'s> Story<'s> {
             bytes_in: 0,
             bytes_out: 0,
             client: None,
-            trace: None,
+            grpc: None,
         }
     }
 
@@ -77,7 +81,7 @@ impl<'s> Story<'s> {
     /// Another try begins.
     pub fn tries(&mut self, at: Target, home: usize, lane: &'s Lane, endpoint: &'s Endpoint, tries: u32) {
         self.last = Some((at, lane, endpoint));
-        self.home = Some(home);
+        self.home = u16::try_from(home).ok();
         self.attempts = tries;
     }
 }
@@ -134,7 +138,7 @@ pub fn answered(
     attempts: &Attempts<'_, '_>,
     lane: &Lane,
     endpoint: &Endpoint,
-    response: &ResponseHead,
+    answer: Answered,
     sent_at: Tick,
     request_ended: Tick,
 ) -> u64 {
@@ -142,22 +146,22 @@ pub fn answered(
     let now = attempts.worker.now();
     // From the request's last byte: neither the connect nor a slow client's upload is the cluster's latency.
     let first_byte = now.0.saturating_sub(request_ended.0.max(sent_at.0));
-    let failed = response.status >= 500;
+    let failure = answer.failure(attempts, Duration::from_nanos(first_byte));
     let cells = lane.state.cells(worker);
     cells.attempts.add(1);
-    cells.statuses[usize::from((response.status / 100).clamp(1, 5)) - 1].add(1);
+    cells.statuses[usize::from((answer.status / 100).clamp(1, 5)) - 1].add(1);
     cells.latency.record(first_byte);
     for (slow, threshold) in cells.slow.iter().zip(&attempts.service.slow_thresholds) {
         if first_byte > *threshold {
             slow.add(1);
         }
     }
-    remember(lane, endpoint, worker, now, sent_at, failed);
+    remember(lane, endpoint, worker, now, sent_at, failure.is_some());
     let at = endpoint.state.cells(worker);
     at.total.add(1);
-    if failed {
+    if let Some(status) = failure {
         cells.errors.add(1);
-        let failure = Failure { kind: FailureKind::Status(response.status), sent_at, at: now };
+        let failure = Failure { kind: FailureKind::Status(status), sent_at, at: now };
         tell_failure(attempts, lane, endpoint, failure);
         return first_byte;
     }
@@ -204,6 +208,20 @@ pub fn cut(attempts: &Attempts<'_, '_>, lane: &Lane, endpoint: &Endpoint, sent_a
     tell_failure(attempts, lane, endpoint, Failure { kind: FailureKind::Reset, sent_at, at: now });
 }
 
+/// Tells of a gRPC code that came behind a body. Its head has been counted as an attempt that went well, as has that
+/// of an answer that is [`cut`].
+pub fn failed_late(attempts: &Attempts<'_, '_>, lane: &Lane, endpoint: &Endpoint, code: u8, sent_at: Tick) {
+    let now = attempts.worker.now();
+    if let Some(status) = grpc::failure(code, false) {
+        tell_failure(
+            attempts,
+            lane,
+            endpoint,
+            Failure { kind: FailureKind::Status(status), sent_at, at: now },
+        );
+    }
+}
+
 fn tell_failure(attempts: &Attempts<'_, '_>, lane: &Lane, endpoint: &Endpoint, failure: Failure) {
     // Looked at first: a store would take the line from all who read `standing`, at each failure of a run.
     if !is_failing(&endpoint.state) {
@@ -231,9 +249,7 @@ fn failure_kind(error: ErrorKind, attempts: &Attempts<'_, '_>, waited: Duration)
         TryTimeout => Some(FailureKind::Timeout),
         // A deadline that ended a try just begun is not the endpoint's fault; one that it slept through is, or an
         // endpoint that hangs would never be ejected where the whole request has no more time than a try.
-        Deadline if waited >= attempts.try_timeout().min(attempts.service.overall_timeout) / 2 => {
-            Some(FailureKind::Timeout)
-        }
+        Deadline if attempts.waited_long(waited) => Some(FailureKind::Timeout),
         _ => None,
     }
 }
@@ -261,10 +277,14 @@ pub fn request(worker: &Rc<Worker>, client: &Client, head: &RequestHead, story: 
         cells.duration.record(duration);
         cells.bytes_in.add(story.bytes_in);
         cells.bytes_out.add(story.bytes_out);
+        if let Some(count) = story.grpc.and_then(|code| cells.grpc.get(usize::from(code))) {
+            count.add(1);
+        }
     } else if story.error == Some(ErrorKind::NoRoute) {
         worker.counters().no_route.add(1);
     }
-    let failed = story.error.is_some() || story.status >= 500;
+    let grpc_failed = story.grpc.is_some_and(|code| grpc::failure(code, true).is_some());
+    let failed = story.error.is_some() || story.status >= 500 || grpc_failed;
     let log = &worker.shared.access_log;
     if log.wants(failed, worker.roll()) {
         log.send(log_record(client, head, story, duration));
@@ -274,9 +294,9 @@ pub fn request(worker: &Rc<Worker>, client: &Client, head: &RequestHead, story: 
 fn log_record(client: &Client, head: &RequestHead, story: &Story<'_>, duration: u64) -> Record {
     let started = SystemTime::now().checked_sub(Duration::from_nanos(duration));
     let user_agent = head.get(Known::UserAgent).unwrap_or_default();
-    let home = story.service.and_then(|service| service.lanes.get(story.home?));
+    let home = story.service.and_then(|service| service.lanes.get(usize::from(story.home?)));
     let names = Names {
-        rule: story.rule.map(|rule| &**rule),
+        rule: story.rule.map(|rule| &*rule.name),
         service: story.service.map(|service| &*service.state.name),
         home: home.map(|lane| &*lane.state.cluster),
         cluster: story.last.map(|(_, lane, _)| &*lane.state.cluster),
@@ -291,6 +311,7 @@ fn log_record(client: &Client, head: &RequestHead, story: &Story<'_>, duration: 
         user_agent,
         names,
     );
+    record.identity = client.identity().map(|identity| identity.name.clone());
     record.duration = duration;
     record.first_byte = story.first_byte;
     record.protocol = match head.version {
@@ -301,7 +322,8 @@ fn log_record(client: &Client, head: &RequestHead, story: &Story<'_>, duration: 
     record.status = story.status;
     record.flags = flags(story);
     (record.bytes_in, record.bytes_out) = (story.bytes_in, story.bytes_out);
-    record.trace = story.trace;
+    record.trace = head.get(Known::TraceParent).and_then(trace::parse);
+    record.grpc = story.grpc;
     record.attempts = story.attempts;
     record.why = story.last.map(|(at, ..)| at.why.as_str());
     record
@@ -312,11 +334,14 @@ fn flags(story: &Story<'_>) -> Flags {
     if let Some(error) = story.error {
         flags.add(respond::answer(error).flag);
     }
+    if story.delayed {
+        flags.add(DELAYED);
+    }
     if story.attempts > 1 {
         flags.add(RETRIED);
     }
     if let Some((at, ..)) = story.last {
-        if story.home != Some(usize::from(at.cluster)) {
+        if story.home != Some(at.cluster) {
             flags.add(FAILED_OVER);
         }
         if at.why == Why::Panic {

@@ -3,11 +3,15 @@
 use std::task::{Context, Poll, ready};
 
 use causeway_proxy_http1::{Name, Value};
+use causeway_proxy_policy::grpc::of_http;
+use causeway_proxy_policy::pace::Pace;
 
 use super::attempt::{Attempts, Won};
 use super::body::{RequestBody, SendError};
 use super::error::ErrorKind;
 use super::record::{self, Story};
+use super::send::sooner;
+use super::{grpc, respond};
 use crate::http::exchange::{Down, Fill, Response, Up};
 
 const SET_COOKIE: Name = Name::new("Set-Cookie: ");
@@ -23,7 +27,7 @@ pub fn relay(
     story: &mut Story<'_>,
 ) -> impl Future<Output = Result<(), ErrorKind>> {
     let worker = attempts.worker;
-    let Won { mut up, lane, endpoint, response, permit } = won;
+    let Won { mut up, lane, endpoint, response, grpc: first_code, permit } = won;
     let cookie = set_cookie.map(|line| (SET_COOKIE, line));
     async move {
         story.status = response.status;
@@ -41,17 +45,34 @@ pub fn relay(
         drop(permit);
         match ended {
             Ok(()) => {
+                if attempts.grpc.is_some() {
+                    let code = first_code.or_else(|| grpc::trailing_code(&up));
+                    story.grpc = Some(code.unwrap_or(of_http(story.status)));
+                    if let (None, Some(code)) = (first_code, code) {
+                        record::failed_late(attempts, lane, endpoint, code, story.started);
+                    }
+                }
                 if let Up::H1(conn) = up {
                     worker.pools.give(lane, endpoint, conn, worker.now());
                 }
             }
             Err(error) => {
-                // The head is out: an error can only be shown by not ending the response.
-                down.abort();
-                story.error = Some(error);
                 if error == ErrorKind::ResponseCut {
                     record::cut(attempts, lane, endpoint, story.started);
+                    if !tunnel && down.take_back() {
+                        story.bytes_out = 0;
+                        return Err(error);
+                    }
                 }
+                // The head is out: an error can only be shown by not ending the response, or in gRPC's own way.
+                let said = matches!(error, ErrorKind::Deadline | ErrorKind::ResponseCut)
+                    && attempts.grpc.is_some()
+                    && grpc::end_with(down, error);
+                if !said {
+                    down.abort();
+                }
+                story.error = Some(error);
+                story.grpc = story.grpc.map(|_| of_http(respond::answer(error).status));
             }
         }
         Ok(())
@@ -67,7 +88,8 @@ fn relay_body(
     story: &mut Story<'_>,
 ) -> impl Future<Output = Result<(), ErrorKind>> {
     let (worker, timer, limits) = (attempts.worker, &*attempts.timer, attempts.limits);
-    let ends = limits.stream_max.map(|max| worker.now() + max);
+    let ends = sooner(limits.stream_max.map(|max| worker.now() + max), attempts.ends(None));
+    let mut pace = Pace::default();
     let mut uploading = !body.was_sent();
     let mut pausing = false;
     std::future::poll_fn(move |cx| {
@@ -91,14 +113,15 @@ fn relay_body(
         if !pausing || story.bytes_out != before || body.take_progress() {
             pausing = true;
             let idle = attempts.body_idle().map(|idle| worker.now() + idle);
-            timer.set(match (idle, ends) {
-                (Some(idle), Some(ends)) => Some(idle.min(ends)),
-                (idle, ends) => idle.or(ends),
-            });
+            timer.set(sooner(idle, ends));
         }
         // Whose silence it was decides who is blamed for it.
         let client_waits =
             !up.chunk().is_empty() || down.has_output() || (uploading && body.waits_for_client());
+        let moved = story.bytes_out + body.taken;
+        if attempts.floor().is_some_and(|floor| !pace.keeps(floor, worker.now(), moved, client_waits)) {
+            return Poll::Ready(Err(ErrorKind::ClientTimeout));
+        }
         timer.poll_fired(cx).map(|_| match ends {
             Some(ends) if worker.now() >= ends => Err(ErrorKind::Deadline),
             _ if client_waits => Err(ErrorKind::ClientTimeout),
@@ -135,7 +158,7 @@ fn poll_download(
     }
 }
 
-/// Both directions as plain bytes, after a 101. An end in one direction is passed
+/// Both directions as plain bytes, after a 101 or a 2xx to an extended CONNECT. An end in one direction is passed
 /// on; the tunnel is over when both have ended, or nothing moved for the idle time.
 async fn tunnel_bytes(
     attempts: &Attempts<'_, '_>,

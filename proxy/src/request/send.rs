@@ -4,6 +4,7 @@ use std::task::Poll;
 
 use causeway_proxy_http1::ResponseHead;
 use causeway_proxy_policy::Tick;
+use causeway_proxy_policy::pace::Pace;
 
 use super::attempt::Attempts;
 use super::body::{RequestBody, SendError};
@@ -12,7 +13,7 @@ use crate::http::exchange::{Down, HeadError, Up};
 use crate::timer::{Fired, Tag};
 
 /// Interim responses (1xx) that one request may get: more would be work without end in one go.
-const MAX_INTERIMS: u32 = 32;
+pub(super) const MAX_INTERIMS: u32 = 32;
 
 /// The ids that a waiting request is found by when its endpoint goes down.
 #[derive(Clone, Copy)]
@@ -44,6 +45,7 @@ impl Attempts<'_, '_> {
         let mut interims = 0;
         let mut by_deadline = false;
         let mut now = self.worker.now();
+        let mut pace = Pace::default();
         std::future::poll_fn(move |cx| {
             loop {
                 if !sent && !broken {
@@ -52,15 +54,21 @@ impl Attempts<'_, '_> {
                         now = self.worker.now();
                     }
                     if step.is_pending() && (body.take_progress() || !armed) {
-                        let idle = now + self.limits.body_idle;
-                        self.timer.set(Some(deadline.map_or(idle, |deadline| deadline.min(idle))));
+                        let idle = self.body_idle().map(|idle| now + idle);
+                        self.timer.set(sooner(idle, self.ends(*deadline)));
                         armed = true;
                     }
                     match step {
-                        Poll::Pending => {}
+                        Poll::Pending => {
+                            let waits = body.waits_for_client();
+                            let keeps = |floor| pace.keeps(floor, now, body.taken, waits);
+                            if !self.floor().is_none_or(keeps) {
+                                return Poll::Ready(Err(TryError::touched(ErrorKind::ClientTimeout)));
+                            }
+                        }
                         Poll::Ready(Ok(())) => {
                             sent = true;
-                            let ends = *deadline.get_or_insert_with(|| now + self.overall_timeout());
+                            let ends = *deadline.get_or_insert_with(|| self.deadline(now));
                             let try_ends = now + self.try_timeout();
                             by_deadline = ends <= try_ends;
                             self.timer.set(Some(ends.min(try_ends)));
@@ -101,6 +109,9 @@ impl Attempts<'_, '_> {
                 return self.timer.poll_fired(cx).map(|why| {
                     Err(TryError::touched(match why {
                         Fired::EndpointDown => ErrorKind::EndpointDown,
+                        _ if self.ends(None).is_some_and(|ends| self.worker.now() >= ends) => {
+                            ErrorKind::Deadline
+                        }
                         _ if !sent && !broken && body.waits_for_client() => ErrorKind::ClientTimeout,
                         _ if by_deadline => ErrorKind::Deadline,
                         _ => ErrorKind::TryTimeout,
@@ -111,7 +122,15 @@ impl Attempts<'_, '_> {
     }
 }
 
-fn head_error(error: HeadError) -> TryError {
+/// The earlier of two deadlines, where there are any.
+pub fn sooner(a: Option<Tick>, b: Option<Tick>) -> Option<Tick> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+pub(super) fn head_error(error: HeadError) -> TryError {
     match error {
         HeadError::Reset => TryError::touched(ErrorKind::Reset),
         HeadError::Refused => TryError::untouched(ErrorKind::RefusedStream),

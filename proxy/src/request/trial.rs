@@ -1,24 +1,27 @@
 //! One try at one endpoint: a connection, the request on it, the head of the answer.
 
 use std::cell::Cell;
-use std::io;
 
+use causeway_config::ForwardingHeader;
 use causeway_proxy_http1::{Decimal, Known, Name, Value, Version};
 use causeway_proxy_policy::Tick;
 
 use super::attempt::{Attempts, Ended, Won};
 use super::body::RequestBody;
 use super::error::{ErrorKind, LimitKind, TryError};
+use super::grpc::{self, Answered};
 use super::record::{self, Story};
 use super::send::Waiting;
 use crate::http::exchange::{Down, Request, Up};
 use crate::snapshot::{Endpoint, Lane};
 use crate::timer::Tag;
+use crate::tls::client::Offer;
 use crate::upstream::connect::{self, Phase};
 use crate::upstream::permit::RequestPermit;
 
 const VIA: Name = Name::new("Via: ");
 const TIMEOUT: Name = Name::new("X-Request-Timeout: ");
+const GRPC_TIMEOUT: Name = Name::new("grpc-timeout: ");
 const ATTEMPT: Name = Name::new("X-Causeway-Attempt: ");
 const FORWARDED_FOR: Name = Name::new("X-Forwarded-For: ");
 const FORWARDED_PROTO: Name = Name::new("X-Forwarded-Proto: ");
@@ -26,7 +29,7 @@ const FORWARDED_HOST: Name = Name::new("X-Forwarded-Host: ");
 
 /// What happened to the connection of a failed try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Connection {
+pub(super) enum Connection {
     /// It was good, as far as we know.
     Sound,
     /// A pooled one that ended before a byte of the answer: the upstream may have closed it just as it was used.
@@ -58,7 +61,8 @@ impl<'s> Attempts<'_, 's> {
         async move {
             loop {
                 let mut response = self.worker.take_response_head();
-                let pooled = if fresh { None } else { connect::pooled(self.worker, lane, endpoint) };
+                let pooled =
+                    if fresh { None } else { connect::pooled(self.worker, lane, endpoint, self.client) };
                 let connected = match pooled {
                     Some(up) => Ok(up),
                     // Boxed: it is rare, and its state is several times that of the rest of a request.
@@ -73,18 +77,20 @@ impl<'s> Attempts<'_, 's> {
                     }
                 };
                 let sent_at = self.worker.now();
-                if self.write_head(&mut up, endpoint, deadline, story.attempts).is_err() {
+                if let Err(kind) = self.write_head(&mut up, endpoint, deadline, story.attempts) {
                     self.worker.give_response_head(response);
-                    return Ended::Error(TryError::untouched(ErrorKind::BadTarget));
+                    return Ended::Error(TryError::untouched(kind));
                 }
                 let waiting = Waiting { endpoint: endpoint.state.id, lane: lane.state.id };
                 let answer = self.exchange_heads(down, &mut up, body, &mut response, deadline, waiting).await;
                 self.timer.tag(Tag::None);
                 match answer {
                     Ok(sent) => {
-                        let first_byte = record::answered(self, lane, endpoint, &response, sent_at, sent);
+                        let code = self.grpc.as_ref().and_then(|_| grpc::first_code(&mut up, &response));
+                        let answer = Answered { status: response.status, grpc: code };
+                        let first_byte = record::answered(self, lane, endpoint, answer, sent_at, sent);
                         story.first_byte = Some(first_byte);
-                        return Ended::Answer(Won { up, lane, endpoint, response, permit });
+                        return Ended::Answer(Won { up, lane, endpoint, response, grpc: code, permit });
                     }
                     Err(error) => {
                         self.worker.give_response_head(response);
@@ -109,7 +115,7 @@ impl<'s> Attempts<'_, 's> {
         }
     }
 
-    async fn connect(
+    pub(super) async fn connect(
         &self,
         lane: &Lane,
         endpoint: &Endpoint,
@@ -117,9 +123,21 @@ impl<'s> Attempts<'_, 's> {
         fresh: bool,
     ) -> Result<Up, TryError> {
         let try_ends = self.worker.now() + self.try_timeout();
+        let deadline = self.ends(deadline);
         self.timer.set(Some(deadline.map_or(try_ends, |deadline| deadline.min(try_ends))));
         let phase = Cell::new(Phase::Waiting);
-        let work = connect::obtain(self.worker, lane, endpoint, fresh, &phase);
+        let work = async {
+            let up = connect::obtain(self.worker, lane, endpoint, self.client, fresh, &phase).await?;
+            if let Up::H2(stream) = &up
+                && self.kind.upgrade
+            {
+                stream.hears_settings().await;
+                if !stream.takes_tunnels() && lane.dial.offer == Offer::Both {
+                    return connect::http1_for_tunnel(self.worker, lane, endpoint, self.client, &phase).await;
+                }
+            }
+            Ok::<Up, TryError>(up)
+        };
         if let Ok(obtained) = self.timer.guard(work).await {
             return obtained;
         }
@@ -132,14 +150,22 @@ impl<'s> Attempts<'_, 's> {
         }))
     }
 
-    fn write_head(
+    pub(super) fn write_head(
         &self,
         up: &mut Up,
         endpoint: &Endpoint,
         deadline: &Option<Tick>,
         attempt: u32,
-    ) -> io::Result<()> {
-        let left = deadline.map_or(self.overall_timeout(), |at| at.since(self.worker.now()));
+    ) -> Result<(), ErrorKind> {
+        if let Up::H2(stream) = up
+            && self.kind.upgrade
+            && self.head.version == Version::Http2
+            && !stream.takes_tunnels()
+        {
+            return Err(ErrorKind::NoTunnel);
+        }
+        let now = self.worker.now();
+        let left = deadline.unwrap_or_else(|| self.deadline(now)).since(now);
         let left = Decimal::of(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
         let attempt = Decimal::of(attempt.into());
         // RFC 9110 section 7.6.3: the protocol of the message as we received it.
@@ -148,7 +174,7 @@ impl<'s> Attempts<'_, 's> {
             Version::Http11 => const { Value::new("1.1 causeway") },
             Version::Http2 => const { Value::new("2.0 causeway") },
         };
-        let mut extra = [(VIA, via); 6];
+        let mut extra = [(VIA, via); 7];
         extra[1] = (TIMEOUT, left.as_value());
         extra[2] = (ATTEMPT, attempt.as_value());
         let mut n = 3;
@@ -160,20 +186,28 @@ impl<'s> Attempts<'_, 's> {
             (Known::XForwardedHost, FORWARDED_HOST, self.head.host_value()),
         ];
         for (known, name, value) in claims {
-            // What a trusted proxy said stays: see `Client::settle`.
-            if !value.as_bytes().is_empty() && self.head.get(known).is_none() {
+            // What a trusted proxy said stays: see `Client::settle`, which has written `Forwarded`.
+            let spoken = self.forwarding == ForwardingHeader::XForwardedFor;
+            if spoken && !value.as_bytes().is_empty() && self.head.get(known).is_none() {
                 extra[n] = (name, value);
                 n += 1;
             }
+        }
+        let call_left =
+            self.grpc.as_ref().and_then(|call| call.ends).map(|ends| grpc::timeout_text(ends.since(now)));
+        if let Some(left) = &call_left {
+            extra[n] = (GRPC_TIMEOUT, Value::of(left).unwrap_or_default());
+            n += 1;
         }
         // HTTP/1.0 may name no host; the upstream's protocol wants one.
         let none = self.head.host().is_empty().then(|| endpoint.state.address.as_bytes());
         let host = self.rule.filters.host().or(none);
         up.request(self.head, Request { path: self.path.as_deref(), host, extra: &extra[..n] })
+            .map_err(|_| ErrorKind::BadTarget)
     }
 }
 
-fn condition(up: &Up, error: ErrorKind) -> Connection {
+pub(super) fn condition(up: &Up, error: ErrorKind) -> Connection {
     match up {
         Up::H1(conn) if error == ErrorKind::Reset && conn.was_used_before() && !conn.answered() => {
             Connection::MaybeStale
