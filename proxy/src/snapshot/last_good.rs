@@ -27,19 +27,24 @@ struct KeptSource {
 
 /// Keeps `sources` in `state_dir`.
 pub fn save(state_dir: &Path, sources: &[Source]) -> io::Result<()> {
-    fs::create_dir_all(state_dir)?;
     let sources = sources.iter().map(|source| KeptSource {
         name: source.name.clone(),
         base: source.base.clone(),
         text: source.text.clone(),
     });
     let kept = serde_json::to_vec(&Kept { sources: sources.collect() }).map_err(io::Error::other)?;
-    let temporary = state_dir.join(format!("{FILE}.{}.tmp", std::process::id()));
+    write_whole(state_dir, FILE, &kept)
+}
+
+/// Writes a file of `state_dir`, whole or not at all, whatever happens meanwhile.
+pub(crate) fn write_whole(state_dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(state_dir)?;
+    let temporary = state_dir.join(format!("{name}.{}.tmp", std::process::id()));
     // Header edits may hold credentials.
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(&kept)?;
+    file.write_all(content)?;
     file.sync_all()?;
-    fs::rename(&temporary, state_dir.join(FILE))?;
+    fs::rename(&temporary, state_dir.join(name))?;
     File::open(state_dir)?.sync_all()
 }
 

@@ -1,6 +1,6 @@
 //! One snapshot: all that a request needs to know, compiled once, swapped as a whole.
 //!
-//! document -> validated model -> [`compile`] -> one [`cell::SnapshotCell`]. Nothing is half-applied, and a
+//! document -> validated model, with endpoints as discovery finds them -> [`compile`] -> one [`cell::SnapshotCell`]. Nothing is half-applied, and a
 //! request that began under one snapshot ends under it.
 
 pub mod cell;
@@ -8,16 +8,19 @@ pub mod compile;
 pub mod from_file;
 pub mod last_good;
 pub mod reload;
+pub mod watch;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_config::{Config, HashOn, HostPattern};
+use causeway_config::{Config, ForwardingHeader, HashOn, HostPattern};
 use causeway_proxy_policy::backoff::Backoff;
 use causeway_proxy_policy::health::EngineParams;
 use causeway_proxy_policy::limits::Limits;
+use causeway_proxy_policy::overload;
+use causeway_proxy_policy::pace::Floor;
 use causeway_proxy_policy::retry::RetryPolicy;
 use causeway_proxy_policy::retry_budget::RetryBudget;
 use causeway_proxy_policy::route_table::RouteTable;
@@ -25,10 +28,16 @@ use causeway_proxy_policy::slow_start::SlowStart;
 use causeway_proxy_policy::{EndpointSet, ServicePlan};
 use rustls_pki_types::ServerName;
 
+use crate::listen::proxy_protocol;
 use crate::request::filters::Filters;
+use crate::request::gate::{Extras, Injection};
+use crate::request::rate_limit::RateLimit;
 use crate::tls::client::Offer;
-use crate::tls::pem::Stamp;
+use crate::tls::client_auth::ClientAuth;
+use crate::tls::pem::{Digest, Stamp};
+use crate::tls::server::PortTls;
 use crate::upstream::endpoint::EndpointState;
+use crate::upstream::extras::MirrorState;
 use crate::upstream::lane::LaneState;
 use crate::upstream::registry::PoolId;
 use crate::upstream::service::{BudgetState, ServiceState};
@@ -47,8 +56,18 @@ pub struct Snapshot {
     pub services: Vec<Arc<Service>>,
     /// All clusters, by name.
     pub clusters: Vec<Arc<Dial>>,
+    /// All local rate limits, by name.
+    pub limits: Vec<Arc<RateLimit>>,
+    /// All fault injections, by name.
+    pub faults: Vec<Arc<Injection>>,
+    /// All services that get copies, by name.
+    pub mirrors: Vec<Arc<MirrorState>>,
+    /// Some cluster is told whom each connection is for.
+    pub announces_clients: bool,
     /// What the health engine is configured with; services and clusters in the same order.
     pub health: EngineParams,
+    /// When a worker sheds load.
+    pub overload: overload::Params,
 }
 
 impl Snapshot {
@@ -77,11 +96,8 @@ impl fmt::Display for PortKey {
 pub struct Port {
     /// The address as configured; with port 0 the kernel picks.
     pub key: PortKey,
-    /// Certificates, if it speaks TLS.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// What they were made from: hostname and files of each listener. While that stands they are used again, and
-    /// with them the keys of session tickets.
-    pub tls_made_from: Vec<(Option<String>, Vec<Stamp>)>,
+    /// Certificates and what is asked of clients, if it speaks TLS.
+    pub tls: Option<Arc<PortTls>>,
     /// Limits and timeouts towards clients.
     pub client: Arc<ClientLimits>,
     /// The Gateway listeners on this address, the most specific hostname first.
@@ -89,6 +105,11 @@ pub struct Port {
 }
 
 impl Port {
+    /// What is asked of clients' certificates.
+    pub fn client_auth(&self) -> Option<&Arc<ClientAuth>> {
+        self.tls.as_ref()?.client_auth.as_ref()
+    }
+
     /// The listener that a request for `host` belongs to (Gateway API: the most specific hostname wins).
     pub fn listener(&self, host: &[u8]) -> Option<&Listener> {
         match self.listeners.as_slice() {
@@ -108,8 +129,8 @@ impl Port {
     }
 }
 
-/// Limits and timeouts towards clients.
-#[derive(Clone, Debug, PartialEq)]
+/// Limits and timeouts towards clients. Those of a policy are compiled; the default is all zeros.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClientLimits {
     /// Bounds of a request head.
     pub head: causeway_proxy_http1::Limits,
@@ -117,8 +138,12 @@ pub struct ClientLimits {
     pub body_bytes: Option<u64>,
     /// Connections of the whole process.
     pub connections: u32,
+    /// Connections of one address; `u32::MAX` = no limit.
+    pub connections_per_address: u32,
     /// Concurrent streams of one HTTP/2 connection.
     pub http2_streams: u32,
+    /// Slowest client of a body.
+    pub floor: Option<Floor>,
     /// From a head's first byte to its last.
     pub request_header: Duration,
     /// Longest pause within a body.
@@ -131,8 +156,12 @@ pub struct ClientLimits {
     pub keep_alive_idle: Duration,
     /// Longest TLS handshake.
     pub tls_handshake: Duration,
-    /// How many proxies in front of us are trusted to have written X-Forwarded-For.
+    /// How many proxies in front of us are trusted to have written `forwarding`.
     pub trusted_hops: u32,
+    /// Where proxies say whom a request is from.
+    pub forwarding: ForwardingHeader,
+    /// Every connection begins with a PROXY protocol header.
+    pub proxy_protocol: bool,
 }
 
 /// One Gateway listener.
@@ -153,6 +182,8 @@ pub struct Rule {
     pub name: Arc<str>,
     /// What is changed on the way.
     pub filters: Filters,
+    /// Steps that few rules have.
+    pub extras: Option<Box<Extras>>,
     /// Longest time from the request's last byte to the response's end; `None` = the service's alone.
     pub request_timeout: Option<Duration>,
     /// Longest single try; `None` = the service's alone.
@@ -244,6 +275,8 @@ pub struct Dial {
     pub offer: Offer,
     /// TLS, if it is spoken.
     pub tls: Option<UpstreamTls>,
+    /// What announces the client on each connection, which then is that client's alone.
+    pub proxy_protocol: Option<proxy_protocol::Version>,
     /// Longest connect, TLS included.
     pub connect_timeout: Duration,
     /// Idle connections are closed after this.
@@ -257,24 +290,36 @@ pub struct Dial {
 }
 
 impl Dial {
-    /// Whether `other` is spoken to in the same way, so that what talks to it need not begin anew. TLS settings
-    /// are compared by identity: they are built from files that may have changed.
+    /// Whether `other` is spoken to in the same way, so that connections to it need not begin anew: the same
+    /// protocol, and TLS that trusts the same. A certificate of our own that was renewed is no reason to end what
+    /// was opened with the one before: where it lives an hour, as in SPIFFE, that would be every connection each
+    /// half an hour.
     pub fn same_way(&self, other: &Dial) -> bool {
         let tls = match (&self.tls, &other.tls) {
             (None, None) => true,
-            (Some(a), Some(b)) => Arc::ptr_eq(&a.config, &b.config),
+            (Some(a), Some(b)) => a.made_from.0 == b.made_from.0 && a.roots == b.roots,
             _ => false,
         };
-        tls && self.offer == other.offer
+        tls && self.offer == other.offer && self.proxy_protocol == other.proxy_protocol
+    }
+
+    /// Whether `other` would open the same connections, down to our own certificate. TLS settings are compared by
+    /// identity: they are built from files that may have changed.
+    pub fn same_opening(&self, other: &Dial) -> bool {
+        let config = |dial: &Dial| dial.tls.as_ref().map(|tls| Arc::as_ptr(&tls.config));
+        self.same_way(other) && config(self) == config(other)
     }
 }
 
 /// TLS towards a cluster.
+#[derive(Clone)]
 pub struct UpstreamTls {
     /// rustls's settings.
     pub config: Arc<rustls::ClientConfig>,
-    /// What they were made from: while that stands, they are used again, and with them connections and sessions.
+    /// What they were made from: while that stands, they are used again, and with them sessions.
     pub made_from: (causeway_config::UpstreamTls, Vec<Stamp>),
+    /// The roots that are trusted.
+    pub roots: Digest,
     /// SNI and the name to verify; `None` = the endpoint's host.
     pub server_name: Option<ServerName<'static>>,
 }

@@ -112,6 +112,11 @@ impl Limit {
         false
     }
 
+    /// Takes one whether or not it is too many: for who has seen to it that others are about to be given back.
+    pub fn take(&self) {
+        self.0.fetch_add(1, SeqCst);
+    }
+
     /// Gives one back.
     pub fn give(&self) {
         self.0.fetch_sub(1, SeqCst);

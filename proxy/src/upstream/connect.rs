@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -12,14 +13,24 @@ use super::pool::Speaks;
 use crate::http::exchange::Up;
 use crate::http::stream::Stream;
 use crate::http::{h1, h2};
+use crate::listen::proxy_protocol::{self, Addresses};
+use crate::request::Client;
 use crate::request::error::{ErrorKind, LimitKind, TryError};
 use crate::snapshot::{Dial, Endpoint, Lane};
-use crate::tls::client::Offer;
+use crate::tls::client::{Offer, offering};
 use crate::worker::Worker;
 
 /// An idle HTTP/1.1 connection, without waiting: the common case.
-pub fn pooled(worker: &Worker, lane: &Lane, endpoint: &Endpoint) -> Option<Up> {
-    (lane.dial.offer == Offer::Http1).then(|| worker.pools.take(lane, endpoint)).flatten().map(Up::H1)
+pub fn pooled(worker: &Worker, lane: &Lane, endpoint: &Endpoint, client: &Client) -> Option<Up> {
+    if lane.dial.offer != Offer::Http1 {
+        return None;
+    }
+    worker.pools.take(lane, endpoint, announced(lane, client).as_ref()).map(Up::H1)
+}
+
+/// What a connection is announced as, to an upstream that is told of clients.
+fn announced(lane: &Lane, client: &Client) -> Option<Addresses> {
+    lane.dial.proxy_protocol.map(|_| client.addresses())
 }
 
 /// A connection to `endpoint`, ready for one request. `fresh` asks for a new one: the last pooled one turned out
@@ -31,28 +42,56 @@ pub async fn obtain(
     worker: &Rc<Worker>,
     lane: &Lane,
     endpoint: &Endpoint,
+    client: &Client,
     fresh: bool,
     phase: &Cell<Phase>,
 ) -> Result<Up, TryError> {
     let pools = &worker.pools;
+    let of = announced(lane, client);
     match lane.dial.offer {
         Offer::Http1 => {}
-        Offer::Http2 => return shared_stream(worker, lane, endpoint, phase).await,
+        Offer::Http2 => return shared_stream(worker, lane, endpoint, of, phase).await,
         Offer::Both => {
             let speaks = pools.speaks(lane, endpoint);
             match speaks.get() {
                 Some(Speaks::Http1) => {}
-                Some(Speaks::Http2) | None => return shared_stream(worker, lane, endpoint, phase).await,
+                Some(Speaks::Http2) | None => {
+                    return shared_stream(worker, lane, endpoint, of, phase).await;
+                }
             }
         }
     }
-    if !fresh && let Some(conn) = pools.take(lane, endpoint) {
+    if !fresh && let Some(conn) = pools.take(lane, endpoint, of.as_ref()) {
         return Ok(Up::H1(conn));
     }
-    match permit(worker, lane, endpoint, fresh).await? {
-        Permitted::New(permit) => open(worker, lane, endpoint, permit, phase).await.map(Up::from),
+    match permit(worker, lane, endpoint, of.as_ref(), fresh).await? {
+        Permitted::New(permit) => {
+            open(worker, lane, endpoint, of, permit, lane.dial.offer, phase).await.map(Up::from)
+        }
         Permitted::Pooled(conn) => Ok(Up::H1(conn)),
     }
+}
+
+/// A new connection of HTTP/1.1 to an endpoint that speaks HTTP/2 where it is asked for both: for a tunnel, which
+/// its HTTP/2 does not take. Browsers do the same.
+pub async fn http1_for_tunnel(
+    worker: &Rc<Worker>,
+    lane: &Lane,
+    endpoint: &Endpoint,
+    client: &Client,
+    phase: &Cell<Phase>,
+) -> Result<Up, TryError> {
+    let of = announced(lane, client);
+    let permit = match permit(worker, lane, endpoint, of.as_ref(), true).await? {
+        Permitted::New(permit) => permit,
+        Permitted::Pooled(conn) => return Ok(Up::H1(conn)),
+    };
+    let opened = open(worker, lane, endpoint, of, permit, Offer::Http1, phase).await;
+    opened.map(Up::from).map_err(|error| match error.kind {
+        // It takes HTTP/2 alone. That is no failure: a client's wish must not eject it.
+        ErrorKind::TlsFailed => TryError::untouched(ErrorKind::NoTunnel),
+        _ => error,
+    })
 }
 
 /// How far [`obtain`] has come: who is to blame if it takes too long.
@@ -76,6 +115,7 @@ async fn permit(
     worker: &Rc<Worker>,
     lane: &Lane,
     endpoint: &Endpoint,
+    of: Option<&Addresses>,
     fresh: bool,
 ) -> Result<Permitted, TryError> {
     let take =
@@ -97,7 +137,7 @@ async fn permit(
         if let Some(permit) = take() {
             return Ok(Permitted::New(permit));
         }
-        if !fresh && let Some(conn) = worker.pools.take(lane, endpoint) {
+        if !fresh && let Some(conn) = worker.pools.take(lane, endpoint, of) {
             return Ok(Permitted::Pooled(conn));
         }
         if worker.pools.evict_oldest(lane.state.id) {
@@ -114,24 +154,27 @@ async fn shared_stream(
     worker: &Rc<Worker>,
     lane: &Lane,
     endpoint: &Endpoint,
+    of: Option<Addresses>,
     phase: &Cell<Phase>,
 ) -> Result<Up, TryError> {
     let pools = &worker.pools;
     let speaks = pools.speaks(lane, endpoint);
     loop {
-        if let Some(sender) = pools.sender(lane, endpoint) {
+        if let Some(sender) = pools.sender(lane, endpoint, of.as_ref()) {
             return Ok(Up::H2(Box::new(sender.stream())));
         }
         if lane.dial.offer == Offer::Both && speaks.get() == Some(Speaks::Http1) {
-            if let Some(conn) = pools.take(lane, endpoint) {
+            if let Some(conn) = pools.take(lane, endpoint, of.as_ref()) {
                 return Ok(Up::H1(conn));
             }
-            return match permit(worker, lane, endpoint, false).await? {
-                Permitted::New(permit) => open(worker, lane, endpoint, permit, phase).await.map(Up::from),
+            return match permit(worker, lane, endpoint, of.as_ref(), false).await? {
+                Permitted::New(permit) => {
+                    open(worker, lane, endpoint, of, permit, lane.dial.offer, phase).await.map(Up::from)
+                }
                 Permitted::Pooled(conn) => Ok(Up::H1(conn)),
             };
         }
-        let opening = match pools.begin_opening(lane, endpoint) {
+        let opening = match pools.begin_opening(lane, endpoint, of) {
             Ok(opening) => opening,
             Err(opened) => match opened.ended().await {
                 // It failed for one, so it failed for all that waited: each trying again would only take turns.
@@ -139,12 +182,13 @@ async fn shared_stream(
                 None => continue,
             },
         };
-        let permit = match permit(worker, lane, endpoint, true).await? {
+        let permit = match permit(worker, lane, endpoint, of.as_ref(), true).await? {
             Permitted::New(permit) => permit,
             Permitted::Pooled(conn) => return Ok(Up::H1(conn)),
         };
-        let opened =
-            open(worker, lane, endpoint, permit, phase).await.inspect_err(|error| opening.fail(*error))?;
+        let opened = open(worker, lane, endpoint, of, permit, lane.dial.offer, phase)
+            .await
+            .inspect_err(|error| opening.fail(*error))?;
         let up = match opened {
             Opened::H1(conn) => {
                 speaks.set(Some(Speaks::Http1));
@@ -153,7 +197,7 @@ async fn shared_stream(
             Opened::H2(sender) => {
                 speaks.set(Some(Speaks::Http2));
                 let stream = sender.stream();
-                pools.add_sender(lane, endpoint, sender);
+                pools.add_sender(lane, endpoint, of, sender);
                 Up::H2(Box::new(stream))
             }
         };
@@ -181,24 +225,26 @@ async fn open(
     worker: &Rc<Worker>,
     lane: &Lane,
     endpoint: &Endpoint,
+    of: Option<Addresses>,
     permit: ConnectionPermit,
+    offer: Offer,
     phase: &Cell<Phase>,
 ) -> Result<Opened, TryError> {
     phase.set(Phase::Dialling);
     let dial = &*lane.dial;
     let timer = worker.wheel.timer();
     timer.set(Some(worker.now() + dial.connect_timeout));
-    let stream = match timer.guard(stream(dial, endpoint)).await {
+    let stream = match timer.guard(stream(dial, endpoint, of.as_ref(), offer)).await {
         Ok(stream) => stream?,
         Err(_) => return Err(TryError::untouched(ErrorKind::ConnectTimeout)),
     };
-    let http2 = match dial.offer {
+    let http2 = match offer {
         Offer::Http1 => false,
         Offer::Http2 => true,
         Offer::Both => stream.alpn() == Some(b"h2"),
     };
     if !http2 {
-        return Ok(Opened::H1(Box::new(h1::ClientConn::new(stream, &worker.buffers, permit))));
+        return Ok(Opened::H1(Box::new(h1::ClientConn::new(stream, &worker.buffers, permit, of))));
     }
     let connected = h2::connect(stream, permit, &worker.buffers, worker.wheel.clone());
     match timer.guard(connected).await {
@@ -208,10 +254,21 @@ async fn open(
     }
 }
 
-async fn stream(dial: &Dial, endpoint: &Endpoint) -> Result<Stream, TryError> {
-    let tcp = dial_tcp(endpoint.socket).await.map_err(|_| TryError::untouched(ErrorKind::ConnectFailed))?;
+async fn stream(
+    dial: &Dial,
+    endpoint: &Endpoint,
+    of: Option<&Addresses>,
+    offer: Offer,
+) -> Result<Stream, TryError> {
+    let failed = |_| TryError::untouched(ErrorKind::ConnectFailed);
+    let mut tcp = dial_tcp(endpoint.socket).await.map_err(failed)?;
+    if let Some(version) = dial.proxy_protocol {
+        // Before everything else on the connection, TLS included.
+        tcp.write_all(&proxy_protocol::write(version, of)).await.map_err(failed)?;
+    }
     let Some(tls) = &dial.tls else { return Ok(Stream::Tcp(tcp.into())) };
-    match TlsConnector::from(tls.config.clone()).connect(endpoint.name.clone(), tcp).await {
+    let config = if offer == dial.offer { tls.config.clone() } else { offering(&tls.config, offer) };
+    match TlsConnector::from(config).connect(endpoint.name.clone(), tcp).await {
         Ok(tls) => Ok(Stream::Tls(Box::new(tls.into()))),
         Err(_) => Err(TryError::untouched(ErrorKind::TlsFailed)),
     }

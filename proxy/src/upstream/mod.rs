@@ -1,8 +1,11 @@
-//! Everything towards the clusters: live state, connections, active checks.
+//! Everything towards the clusters: live state, connections, discovery.
 
+pub mod buckets;
 pub mod cell;
 pub mod connect;
+pub mod discover;
 pub mod endpoint;
+pub mod extras;
 pub mod lane;
 pub mod permit;
 pub mod pool;

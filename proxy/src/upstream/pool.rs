@@ -3,6 +3,9 @@
 //! Keyed by the dense id of (lane, endpoint), so finding one is an array access. Last in, first out: the warm ones
 //! stay warm and the surplus of a burst idles out. A connection is looked at before use without a system call:
 //! the runtime has heard of its end or not.
+//!
+//! In a cluster that is told of clients by the PROXY protocol a connection belongs to one client connection for good
+//! (as in HAProxy and Envoy): what it was announced as is part of what it is found by, and it ends with its client.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,6 +16,7 @@ use causeway_proxy_policy::Tick;
 use tokio::sync::Notify;
 
 use crate::http::{h1, h2};
+use crate::listen::proxy_protocol::Addresses;
 use crate::request::error::TryError;
 use crate::shared::Shared;
 use crate::snapshot::{Dial, Endpoint, Lane, Snapshot};
@@ -33,9 +37,15 @@ struct Slot {
     /// trusted any more must not be served on a connection from before.
     dial: Option<Arc<Dial>>,
     idle: Vec<(Box<h1::ClientConn>, Tick)>,
-    shared: Vec<h2::Sender>,
-    opening: Option<Rc<Underway>>,
+    shared: Vec<Multiplexed>,
+    opening: Vec<(Option<Addresses>, Rc<Underway>)>,
     speaks: Rc<Cell<Option<Speaks>>>,
+}
+
+/// A shared HTTP/2 connection, and the client that it was announced for, if it was for one.
+struct Multiplexed {
+    of: Option<Addresses>,
+    sender: h2::Sender,
 }
 
 /// What an endpoint was found to speak, where ALPN decides.
@@ -57,7 +67,7 @@ impl Slot {
         let fresh = Slot {
             lane: self.lane,
             endpoint: self.endpoint,
-            opening: self.opening.take(),
+            opening: std::mem::take(&mut self.opening),
             ..Slot::default()
         };
         std::mem::replace(self, fresh)
@@ -84,11 +94,23 @@ impl Pools {
         act(slot)
     }
 
-    /// An idle HTTP/1.1 connection that is still alive.
-    pub fn take(&self, lane: &Lane, endpoint: &Endpoint) -> Option<Box<h1::ClientConn>> {
+    /// An idle HTTP/1.1 connection that is still alive. `of`: only one that was announced for this client; in a
+    /// cluster that is told of clients there are no others.
+    pub fn take(
+        &self,
+        lane: &Lane,
+        endpoint: &Endpoint,
+        of: Option<&Addresses>,
+    ) -> Option<Box<h1::ClientConn>> {
         self.with(lane, endpoint, |slot| {
             loop {
-                let (mut conn, _) = slot.idle.pop()?;
+                let (mut conn, _) = match of {
+                    None => slot.idle.pop()?,
+                    Some(_) => {
+                        let at = slot.idle.iter().rposition(|(conn, _)| conn.announced() == of)?;
+                        slot.idle.remove(at)
+                    }
+                };
                 if !conn.is_stale() {
                     return Some(conn);
                 }
@@ -113,19 +135,20 @@ impl Pools {
         }
     }
 
-    /// A shared HTTP/2 connection with room for another stream.
-    pub fn sender(&self, lane: &Lane, endpoint: &Endpoint) -> Option<h2::Sender> {
+    /// A shared HTTP/2 connection with room for another stream; `of` as for [`Pools::take`].
+    pub fn sender(&self, lane: &Lane, endpoint: &Endpoint, of: Option<&Addresses>) -> Option<h2::Sender> {
         self.with(lane, endpoint, |slot| {
-            slot.shared.retain(|sender| !sender.is_closed());
-            slot.shared.iter().find(|sender| sender.has_room()).cloned()
+            slot.shared.retain(|shared| !shared.sender.is_closed());
+            let fits = |shared: &&Multiplexed| shared.sender.has_room() && shared.of.as_ref() == of;
+            slot.shared.iter().find(fits).map(|shared| shared.sender.clone())
         })
     }
 
     /// Adds a shared HTTP/2 connection.
-    pub fn add_sender(&self, lane: &Lane, endpoint: &Endpoint, sender: h2::Sender) {
+    pub fn add_sender(&self, lane: &Lane, endpoint: &Endpoint, of: Option<Addresses>, sender: h2::Sender) {
         self.with(lane, endpoint, |slot| {
             if slot.is_made_by(&lane.dial) {
-                slot.shared.push(sender);
+                slot.shared.push(Multiplexed { of, sender });
             }
         });
     }
@@ -136,15 +159,33 @@ impl Pools {
     }
 
     /// `Ok`: the caller opens a connection that others wait for. `Err`: somebody else does; wait for that.
-    pub fn begin_opening(&self, lane: &Lane, endpoint: &Endpoint) -> Result<Opening<'_>, Rc<Underway>> {
-        self.with(lane, endpoint, |slot| match &slot.opening {
-            Some(opening) => Err(opening.clone()),
+    pub fn begin_opening(
+        &self,
+        lane: &Lane,
+        endpoint: &Endpoint,
+        of: Option<Addresses>,
+    ) -> Result<Opening<'_>, Rc<Underway>> {
+        self.with(lane, endpoint, |slot| match slot.opening.iter().find(|(other, _)| *other == of) {
+            Some((_, opening)) => Err(opening.clone()),
             None => {
                 let underway = Rc::new(Underway::default());
-                slot.opening = Some(underway.clone());
+                slot.opening.push((of, underway.clone()));
                 Ok(Opening { pools: self, id: endpoint.pool.0 as usize, underway })
             }
         })
+    }
+
+    /// Closes what was announced for a client that is gone, after the streams under way.
+    pub fn forget(&self, client: &Addresses) {
+        let mut closing = Vec::new();
+        for slot in self.slots.borrow_mut().iter_mut() {
+            if slot.dial.as_ref().is_some_and(|dial| dial.proxy_protocol.is_some()) {
+                closing.extend(slot.idle.extract_if(.., |(conn, _)| conn.announced() == Some(client)));
+                slot.shared.retain(|shared| shared.of.as_ref() != Some(client));
+            }
+        }
+        // Dropped after the borrow ends: see `sweep`.
+        drop(closing);
     }
 
     /// Closes the oldest idle connection of a lane. `false` = there is none.
@@ -166,8 +207,8 @@ impl Pools {
     pub fn evict_unused(&self, lane: u32) {
         let mut slots = self.slots.borrow_mut();
         for slot in slots.iter_mut().filter(|slot| slot.lane == lane) {
-            if let Some(i) = slot.shared.iter().position(|sender| sender.streams() == 0) {
-                return slot.shared.remove(i).close();
+            if let Some(i) = slot.shared.iter().position(|shared| shared.sender.streams() == 0) {
+                return slot.shared.remove(i).sender.close();
             }
         }
     }
@@ -227,7 +268,7 @@ impl Pools {
                     i += 1;
                 }
             }
-            slot.shared.retain(|sender| {
+            slot.shared.retain(|Multiplexed { sender, .. }| {
                 !sender.is_closed()
                     && (sender.streams() > 0 || now.since(Tick(sender.idle_since())) < timeout)
             });
@@ -270,7 +311,7 @@ impl Drop for Opening<'_> {
     fn drop(&mut self) {
         // The slot may have been emptied by a new snapshot meanwhile: those that wait are told all the same.
         if let Some(slot) = self.pools.slots.borrow_mut().get_mut(self.id) {
-            slot.opening.take_if(|underway| Rc::ptr_eq(underway, &self.underway));
+            slot.opening.retain(|(_, underway)| !Rc::ptr_eq(underway, &self.underway));
         }
         self.underway.ended.notify_waiters();
     }

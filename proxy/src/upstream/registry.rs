@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use super::buckets::LimitState;
 use super::endpoint::EndpointState;
+use super::extras::{FaultState, MirrorState};
 use super::lane::LaneState;
 use super::service::{BudgetState, ServiceState};
 
@@ -23,6 +25,9 @@ struct Tables {
     services: Ids<String, ServiceState>,
     pools: Ids<(u32, u32), PoolId>,
     budgets: HashMap<String, Weak<BudgetState>>,
+    limits: HashMap<String, Weak<LimitState>>,
+    faults: HashMap<String, Weak<FaultState>>,
+    mirrors: HashMap<String, Weak<MirrorState>>,
 }
 
 /// The place of one (lane, endpoint) in every worker's table of pools, reserved as long as a snapshot names it.
@@ -70,15 +75,27 @@ impl Registry {
 
     /// The retry budget's counts of a service with these clusters.
     pub fn budget(&self, service: &str, clusters: Vec<Arc<str>>) -> Arc<BudgetState> {
-        let mut tables = self.tables();
-        if let Some(found) = tables.budgets.get(service).and_then(Weak::upgrade)
-            && *found.clusters() == *clusters
-        {
-            return found;
-        }
-        let made = Arc::new(BudgetState::new(clusters.into(), self.workers));
-        tables.budgets.insert(service.to_owned(), Arc::downgrade(&made));
-        made
+        let fits = |found: &BudgetState| *found.clusters() == *clusters;
+        let make = || BudgetState::new(clusters.clone().into(), self.workers);
+        held(&mut self.tables().budgets, service, fits, make)
+    }
+
+    /// The buckets of a rate limit; made anew, and so full, where their number changes.
+    pub fn rate_limit(&self, name: &str, slots: Option<u32>) -> Arc<LimitState> {
+        let make = || LimitState::new(name, slots, self.workers);
+        held(&mut self.tables().limits, name, |found| found.fits(slots), make)
+    }
+
+    /// The counters of a fault injection.
+    pub fn fault(&self, name: &str) -> Arc<FaultState> {
+        let make = || FaultState::new(name, self.workers);
+        held(&mut self.tables().faults, name, |_| true, make)
+    }
+
+    /// The counters of what is mirrored to a service.
+    pub fn mirror(&self, service: &str) -> Arc<MirrorState> {
+        let make = || MirrorState::new(service, self.workers);
+        held(&mut self.tables().mirrors, service, |_| true, make)
     }
 
     /// Forgets what nobody holds any more. Called after a new snapshot is in use.
@@ -89,6 +106,9 @@ impl Registry {
         tables.lanes.sweep();
         tables.services.sweep();
         tables.budgets.retain(|_, state| state.strong_count() > 0);
+        tables.limits.retain(|_, state| state.strong_count() > 0);
+        tables.faults.retain(|_, state| state.strong_count() > 0);
+        tables.mirrors.retain(|_, state| state.strong_count() > 0);
     }
 
     /// How many endpoints, lanes and services are alive.
@@ -96,6 +116,21 @@ impl Registry {
         let tables = self.tables();
         (tables.endpoints.by_key.len(), tables.lanes.by_key.len(), tables.services.by_key.len())
     }
+}
+
+/// The value of that name, if somebody holds one that fits; else a new one.
+fn held<V>(
+    table: &mut HashMap<String, Weak<V>>,
+    name: &str,
+    fits: impl FnOnce(&V) -> bool,
+    make: impl FnOnce() -> V,
+) -> Arc<V> {
+    if let Some(found) = table.get(name).and_then(Weak::upgrade).filter(|found| fits(found)) {
+        return found;
+    }
+    let made = Arc::new(make());
+    table.insert(name.to_owned(), Arc::downgrade(&made));
+    made
 }
 
 /// Values by key, each with a dense id that is free again once nobody holds the value.
@@ -167,6 +202,16 @@ mod tests {
         drop(other);
         registry.sweep();
         assert_eq!(registry.sizes().0, 1);
+    }
+
+    #[test]
+    fn a_rate_limit_keeps_its_buckets_unless_their_number_changes() {
+        let registry = Registry::new(1);
+        let one = registry.rate_limit("l", Some(1_024));
+        assert!(Arc::ptr_eq(&one, &registry.rate_limit("l", Some(1_024))));
+        assert!(!Arc::ptr_eq(&one, &registry.rate_limit("l", Some(2_048))));
+        assert!(!Arc::ptr_eq(&one, &registry.rate_limit("l", None)));
+        assert!(!Arc::ptr_eq(&one, &registry.rate_limit("m", Some(1_024))));
     }
 
     #[test]

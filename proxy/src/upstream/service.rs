@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use causeway_proxy_policy::grpc;
 use causeway_proxy_policy::retry_budget::{self, SLICES};
 
 use super::cell::{Count, InFlight, Padded, per_worker};
@@ -35,6 +36,8 @@ pub struct ServiceCells {
     pub bytes_in: Count,
     /// Body bytes to clients.
     pub bytes_out: Count,
+    /// gRPC calls that ended, by code.
+    pub grpc: [Count; grpc::CODES],
 }
 
 impl ServiceState {

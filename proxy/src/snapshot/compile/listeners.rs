@@ -9,27 +9,26 @@ use causeway_config::{
     ParentRef, PathMatch, RouteTimeouts, StringMatch,
 };
 use causeway_proxy_policy::hash::cluster_node;
+use causeway_proxy_policy::pace::Floor;
 use causeway_proxy_policy::route_table::{MatchSpec, PathSpec, RouteTable, RuleSpec, TextMatch};
 
+use super::extras::Named;
+use super::{Renew, port_tls};
 use crate::request::filters::Filters;
-use crate::snapshot::{Backend, ClientLimits, Listener, Port, PortKey, Rule, Service, Snapshot};
-use crate::tls::pem;
-use crate::tls::server::{self, Certificates};
-
-type Services<'a> = BTreeMap<&'a str, Arc<Service>>;
+use crate::snapshot::{Backend, ClientLimits, Listener, Port, PortKey, Rule, Snapshot};
 
 /// All ports of all gateways.
 pub fn compile(
     config: &Config,
-    services: &Services<'_>,
-    workers: usize,
+    named: &Named<'_>,
     previous: Option<&Snapshot>,
+    renew: Renew,
 ) -> Result<Vec<Port>, String> {
     let mut ports: Vec<Port> = Vec::new();
     let mut certificates: BTreeMap<SocketAddr, Vec<(Option<String>, &ListenerTls)>> = BTreeMap::new();
     for gateway in config.gateways.values() {
         for listener in &gateway.listeners {
-            let compiled = self::listener(config, gateway, listener, services, workers)?;
+            let compiled = self::listener(config, gateway, listener, named)?;
             for address in &gateway.addresses {
                 let addr = SocketAddr::new(*address, listener.port);
                 if listener.protocol == ListenerProtocol::Https {
@@ -40,7 +39,7 @@ pub fn compile(
                     certificates.entry(addr).or_default().push((hostname, tls));
                 }
                 let key = PortKey(addr);
-                let client = Arc::new(limits(config.listener_policy(&gateway.name, &listener.name))?);
+                let client = Arc::new(limits(config.listener_policy(&gateway.name, &listener.name)));
                 match ports.iter_mut().find(|port| port.key == key) {
                     // They act before a request has named its host, and so before it has a listener.
                     Some(port) if port.client != client => {
@@ -51,13 +50,7 @@ pub fn compile(
                         ));
                     }
                     Some(port) => port.listeners.push(compiled.clone()),
-                    None => ports.push(Port {
-                        key,
-                        tls: None,
-                        tls_made_from: Vec::new(),
-                        client,
-                        listeners: vec![compiled.clone()],
-                    }),
+                    None => ports.push(Port { key, tls: None, client, listeners: vec![compiled.clone()] }),
                 }
             }
         }
@@ -65,7 +58,13 @@ pub fn compile(
     for port in &mut ports {
         if let Some(named) = certificates.remove(&port.key.0) {
             let before = previous.and_then(|previous| previous.port(port.key));
-            tls(port, &named, before)?;
+            port.tls = match before {
+                Some(before) if renew == Renew::Endpoints => before.tls.clone(),
+                _ => {
+                    let tls = port_tls::compile(&named, before.and_then(|before| before.tls.as_ref()));
+                    Some(tls.map_err(|e| format!("Gateway listener on {}: {e}", port.key))?)
+                }
+            };
         }
         // Exact names first, then wildcards by length, then the listener for every host.
         port.listeners.sort_by_key(|listener| {
@@ -78,35 +77,11 @@ pub fn compile(
     Ok(ports)
 }
 
-/// The certificates of a port: those of before while their files stand.
-fn tls(
-    port: &mut Port,
-    named: &[(Option<String>, &ListenerTls)],
-    before: Option<&Port>,
-) -> Result<(), String> {
-    let made_from = |(hostname, tls): &(Option<String>, &ListenerTls)| {
-        (hostname.clone(), pem::stamps([tls.cert_file.as_path(), tls.key_file.as_path()]))
-    };
-    port.tls_made_from = named.iter().map(made_from).collect();
-    port.tls = before.filter(|before| before.tls_made_from == port.tls_made_from).and_then(|b| b.tls.clone());
-    if port.tls.is_none() {
-        let mut certificates = Certificates::default();
-        for (hostname, tls) in named {
-            certificates
-                .add(hostname.as_deref(), &tls.cert_file, &tls.key_file)
-                .map_err(|e| format!("Gateway listener on {}: {e}", port.key))?;
-        }
-        port.tls = Some(server::config(certificates)?);
-    }
-    Ok(())
-}
-
 fn listener(
     config: &Config,
     gateway: &Gateway,
     listener: &causeway_config::Listener,
-    services: &Services<'_>,
-    workers: usize,
+    named: &Named<'_>,
 ) -> Result<Arc<Listener>, String> {
     let attached = |parents: &[ParentRef]| {
         parents.iter().any(|parent| {
@@ -118,14 +93,14 @@ fn listener(
     let mut specs = Vec::new();
     let mut rules = Vec::new();
     for route in config.http_routes.values().filter(|route| attached(&route.parents)) {
-        http_route(config, route, services, &mut specs, &mut rules)?;
+        http_route(config, route, named, &mut specs, &mut rules)?;
     }
     for route in config.grpc_routes.values().filter(|route| attached(&route.parents)) {
-        grpc_route(route, services, &mut specs, &mut rules);
+        grpc_route(route, named, &mut specs, &mut rules)?;
     }
     let hostname = listener.hostname.as_ref().map(ToString::to_string);
     let numbered = specs.into_iter().zip(0..).collect();
-    let table = RouteTable::new(hostname.as_deref(), numbered, workers)
+    let table = RouteTable::new(hostname.as_deref(), numbered, named.workers)
         .map_err(|e| format!("Gateway {}, listener {}: {e}", gateway.name, listener.name))?;
     Ok(Arc::new(Listener {
         name: format!("{}/{}", gateway.name, listener.name).into(),
@@ -138,7 +113,7 @@ fn listener(
 fn http_route(
     config: &Config,
     route: &HttpRoute,
-    services: &Services<'_>,
+    named: &Named<'_>,
     specs: &mut Vec<RuleSpec>,
     rules: &mut Vec<Rule>,
 ) -> Result<(), String> {
@@ -164,13 +139,19 @@ fn http_route(
         let filters = Filters::new(&rule.filters, prefix);
         let name = rule_name(&route.name, rule.name.as_deref(), i);
         let policy = config.rule_policy(&route.name, rule.name.as_deref());
-        let client = policy.map(|policy| limits(Some(policy)).map(Arc::new)).transpose()?;
-        rules.push(Rule { client, ..compiled_rule(name, filters, rule.timeouts, &rule.backends, services) });
+        let client = policy.map(|policy| Arc::new(limits(Some(policy))));
+        let compiled = Rule { client, ..compiled_rule(name, filters, rule.timeouts, &rule.backends, named) };
+        rules.push(named.with_extras(compiled, &rule.filters)?);
     }
     Ok(())
 }
 
-fn grpc_route(route: &GrpcRoute, services: &Services<'_>, specs: &mut Vec<RuleSpec>, rules: &mut Vec<Rule>) {
+fn grpc_route(
+    route: &GrpcRoute,
+    named: &Named<'_>,
+    specs: &mut Vec<RuleSpec>,
+    rules: &mut Vec<Rule>,
+) -> Result<(), String> {
     for (i, rule) in route.rules.iter().enumerate() {
         let matches = rule.matches.iter().map(|found| MatchSpec {
             path: match &found.method {
@@ -183,8 +164,10 @@ fn grpc_route(route: &GrpcRoute, services: &Services<'_>, specs: &mut Vec<RuleSp
         specs.push(spec(&route.name, &route.hostnames, i, matches.collect()));
         let filters = Filters::new(&rule.filters, None);
         let name = rule_name(&route.name, rule.name.as_deref(), i);
-        rules.push(compiled_rule(name, filters, RouteTimeouts::default(), &rule.backends, services));
+        let compiled = compiled_rule(name, filters, RouteTimeouts::default(), &rule.backends, named);
+        rules.push(named.with_extras(compiled, &rule.filters)?);
     }
+    Ok(())
 }
 
 /// A gRPC request's path is `/service/method`.
@@ -220,7 +203,7 @@ fn spec(
     RuleSpec { hostnames, created: 0, route: route.to_owned(), rule_index, matches }
 }
 
-fn headers(headers: &[HeaderMatch]) -> Vec<(String, TextMatch)> {
+pub(super) fn headers(headers: &[HeaderMatch]) -> Vec<(String, TextMatch)> {
     headers.iter().map(|header| (header.name.clone(), text(&header.value))).collect()
 }
 
@@ -243,10 +226,10 @@ fn compiled_rule(
     filters: Filters,
     timeouts: RouteTimeouts,
     backends: &[causeway_config::BackendRef],
-    services: &Services<'_>,
+    named: &Named<'_>,
 ) -> Rule {
     let backends = backends.iter().map(|backend| Backend {
-        service: services.get(backend.service.as_str()).cloned(),
+        service: named.services.get(backend.service.as_str()).cloned(),
         weight: backend.weight,
         node: cluster_node(&backend.service),
     });
@@ -256,20 +239,16 @@ fn compiled_rule(
         request_timeout: timeouts.request,
         try_timeout: timeouts.backend_request,
         client: None,
+        extras: None,
         backends: backends.collect(),
     }
 }
 
-fn limits(policy: Option<&Arc<ClientTrafficPolicy>>) -> Result<ClientLimits, String> {
+/// What clients may do under a policy; without one, the defaults.
+pub(super) fn limits(policy: Option<&Arc<ClientTrafficPolicy>>) -> ClientLimits {
     let policy = policy.cloned().unwrap_or_default();
-    if policy.proxy_protocol {
-        return Err(format!(
-            "ClientTrafficPolicy {}: the PROXY protocol is not spoken yet: remove `proxyProtocol: true`",
-            policy.name
-        ));
-    }
     let (limits, timeouts) = (&policy.limits, &policy.timeouts);
-    Ok(ClientLimits {
+    ClientLimits {
         head: causeway_proxy_http1::Limits {
             head_bytes: limits.header_bytes,
             head_count: limits.header_count,
@@ -277,13 +256,19 @@ fn limits(policy: Option<&Arc<ClientTrafficPolicy>>) -> Result<ClientLimits, Str
         },
         body_bytes: limits.body_bytes,
         connections: limits.connections,
+        connections_per_address: limits.connections_per_address,
         http2_streams: limits.http2_streams,
         request_header: timeouts.request_header,
+        floor: limits
+            .min_bytes_per_second
+            .map(|bytes_per_second| Floor { bytes_per_second, span: timeouts.body_idle }),
         body_idle: timeouts.body_idle,
         upgrade_idle: timeouts.upgrade_idle,
         stream_max: timeouts.stream_max,
         keep_alive_idle: timeouts.keep_alive_idle,
         tls_handshake: timeouts.tls_handshake,
         trusted_hops: policy.trusted_hops,
-    })
+        forwarding: policy.forwarding_header,
+        proxy_protocol: policy.proxy_protocol,
+    }
 }
