@@ -2,12 +2,14 @@
 //!
 //! Read it in the order a request travels: [`listen`], [`http`], [`request`], [`upstream`]. Beside that path stand
 //! [`snapshot`] (from files to what a request needs), [`health`] (the one owner of the health engine),
-//! [`telemetry`] and [`admin`]. [`run`](mod@run) starts it all.
+//! [`telemetry`] and [`admin`]. [`run`](mod@run) starts it all, [`control`](mod@control) keeps it.
 
 pub mod admin;
+pub mod control;
 pub mod health;
 pub mod http;
 pub mod listen;
+pub mod overload;
 pub mod request;
 pub mod run;
 pub mod settings;

@@ -2,22 +2,28 @@
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use causeway_proxy_policy::Tick;
 
 use crate::health::HealthHandle;
+use crate::listen::crowd::Crowd;
 use crate::snapshot::cell::SnapshotCell;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::counters::WorkerCounters;
 use crate::upstream::cell::{Limit, Padded, per_worker};
+use crate::upstream::discover::Board;
 use crate::upstream::registry::Registry;
 use crate::worker::Mailboxes;
 
 /// What all threads of the process share.
 pub struct Shared {
-    /// `Tick(0)`.
+    /// `Tick(0)`: the start of this process, or of the first of those that handed over to one another.
     pub started: Instant,
+    /// When this process started, by the wall clock.
+    pub born: SystemTime,
+    /// 1 for a process that was started afresh, one more for each that took over.
+    pub generation: u64,
     /// Number of workers, fixed for the life of the process.
     pub workers: usize,
     /// Live state of endpoints, lanes and services.
@@ -26,6 +32,8 @@ pub struct Shared {
     pub snapshots: SnapshotCell,
     /// Open client connections.
     pub downstream: Limit,
+    /// The same by address.
+    pub crowd: Crowd,
     /// Each worker's own counters.
     pub counters: Box<[Padded<WorkerCounters>]>,
     /// To every worker; set once they run.
@@ -38,6 +46,8 @@ pub struct Shared {
     pub draining: AtomicBool,
     /// What became of the last attempt to load a config.
     pub config_status: Mutex<ConfigStatus>,
+    /// What discovery knows.
+    pub discovery: Arc<Board>,
 }
 
 /// What became of the last attempt to load a config.
@@ -52,7 +62,7 @@ pub struct ConfigStatus {
     /// What validation warned of.
     pub warnings: Vec<String>,
     /// When the config in force was applied.
-    pub applied_at: Option<std::time::SystemTime>,
+    pub applied_at: Option<SystemTime>,
     /// The config in force came from the state folder, not from the files.
     pub from_last_good: bool,
 }

@@ -13,12 +13,15 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use causeway_proxy_policy::Tick;
 use pin_project_lite::pin_project;
 use slab::Slab;
+
+use crate::upstream::cell::InFlight;
 
 /// Resolution: a deadline fires up to this much late, never early.
 const SLOT: u64 = 8_000_000;
@@ -37,6 +40,8 @@ pub enum Fired {
     EndpointDown,
     /// The process drains: idle connections close.
     Drain,
+    /// The place of an idle connection is needed.
+    Evicted,
 }
 
 /// What a timer's owner waits for, so that the wheel can find it.
@@ -46,8 +51,12 @@ pub enum Tag {
     None,
     /// An idle downstream connection.
     Idle,
+    /// A downstream connection of which a head is being read, for long already.
+    Head,
     /// An HTTP/2 connection of a client.
     Http2,
+    /// The same without a stream.
+    Http2Idle,
     /// An idempotent request that waits for the first byte of this endpoint, for this lane (by their ids).
     FirstByte {
         /// Id of the endpoint.
@@ -98,11 +107,13 @@ pub struct Wheel {
     origin: Instant,
     /// The time of the wake-up under way; `None` = nobody has asked for it yet.
     time: Cell<Option<Tick>>,
+    /// Tasks spawned that have not ended.
+    tasks: Arc<InFlight>,
 }
 
 impl Wheel {
-    /// `origin` is the instant of `Tick(0)`, one for the whole process.
-    pub fn new(origin: Instant) -> Rc<Wheel> {
+    /// `origin` is the instant of `Tick(0)`, one for the whole process; `tasks` counts what [`Wheel::spawn`] starts.
+    pub fn new(origin: Instant, tasks: Arc<InFlight>) -> Rc<Wheel> {
         let inner = Inner {
             entries: Slab::new(),
             ring: (0..SLOTS).map(|_| Vec::new()).collect(),
@@ -111,7 +122,7 @@ impl Wheel {
             driver: None,
             soon: VecDeque::new(),
         };
-        Rc::new(Wheel { inner: RefCell::new(inner), origin, time: Cell::new(None) })
+        Rc::new(Wheel { inner: RefCell::new(inner), origin, time: Cell::new(None), tasks })
     }
 
     /// The process's clock, read at most once a wake-up of a task: what a task does between two waits takes
@@ -131,9 +142,10 @@ impl Wheel {
         OnTime { wheel: self.clone(), task }
     }
 
-    /// Starts a task of this worker.
+    /// Starts a task of this worker, counted until it has ended or panicked.
     pub fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
-        tokio::task::spawn_local(self.on_time(task));
+        self.tasks.enter();
+        tokio::task::spawn_local(Spawned { live: Live(self.clone()), task });
     }
 
     /// Wakes what is due, for ever. One such task runs per worker.
@@ -233,6 +245,22 @@ impl Wheel {
         }
     }
 
+    /// Fires the timers with the earliest deadlines among those whose tag is meant: `most`, or as many as there are.
+    /// Says how many. Looks at all of them.
+    pub fn fire_first(&self, meant: impl Fn(Tag) -> bool, most: usize, why: Fired) -> usize {
+        let inner = &mut *self.inner.borrow_mut();
+        let found = inner.entries.iter().filter(|(_, entry)| meant(entry.tag) && entry.fired.is_none());
+        let mut found: Vec<(u64, usize)> = found.map(|(key, entry)| (entry.due, key)).collect();
+        if found.len() > most {
+            found.select_nth_unstable(most);
+            found.truncate(most);
+        }
+        for (_, key) in &found {
+            fire(&mut inner.entries[*key], why);
+        }
+        found.len()
+    }
+
     /// A timer without a deadline.
     pub fn timer(self: &Rc<Self>) -> Timer {
         let entry = Entry { due: u64::MAX, filed: u64::MAX, ..Entry::default() };
@@ -263,6 +291,34 @@ pin_project! {
         wheel: Rc<Wheel>,
         #[pin]
         task: F,
+    }
+}
+
+/// Counts a task as live; tokio drops it with the task, also after a panic.
+struct Live(Rc<Wheel>);
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.tasks.leave();
+    }
+}
+
+pin_project! {
+    /// As [`OnTime`], and counted.
+    struct Spawned<F> {
+        live: Live,
+        #[pin]
+        task: F,
+    }
+}
+
+impl<F: Future> Future for Spawned<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        this.live.0.time.set(None);
+        this.task.poll(cx)
     }
 }
 
@@ -372,7 +428,7 @@ mod tests {
     }
 
     fn wheel() -> Rc<Wheel> {
-        Wheel::new(Instant::now())
+        Wheel::new(Instant::now(), Arc::default())
     }
 
     #[test]
@@ -459,6 +515,38 @@ mod tests {
         assert_eq!((woken(), wheel.inner.borrow().planned), (0, due), "the driver must not sleep over it");
         wheel.advance(Tick(due * SLOT));
         assert_eq!((woken(), wheel.inner.borrow().planned), (1, u64::MAX));
+    }
+
+    #[test]
+    fn the_first_of_the_tagged_are_fired_once() {
+        let wheel = wheel();
+        let timers: Vec<Timer> = (0..10).map(|_| wheel.timer()).collect();
+        for (i, timer) in timers.iter().enumerate() {
+            timer.set(Some(Tick::from_secs(100 - i as u64)));
+            timer.tag(if i == 9 { Tag::None } else { Tag::Idle });
+        }
+        let first = |most| wheel.fire_first(|tag| tag == Tag::Idle, most, Fired::Evicted);
+        assert_eq!((first(2), first(3), first(100), first(1)), (2, 3, 4, 0));
+        assert_eq!(fired(&timers[8]), Some(Fired::Evicted));
+        assert_eq!(fired(&timers[9]), None, "a tag that was not meant");
+    }
+
+    #[test]
+    fn tasks_are_counted_until_they_end_and_a_panic_ends_one_and_no_other() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let wheel = wheel();
+            let (go, gone) = tokio::sync::oneshot::channel::<()>();
+            wheel.spawn(async { drop(gone.await) });
+            wheel.spawn(async { panic!("on purpose") });
+            assert_eq!(wheel.tasks.get(), 2);
+            tokio::task::yield_now().await;
+            assert_eq!(wheel.tasks.get(), 1, "the other one lives");
+            go.send(()).unwrap();
+            while wheel.tasks.get() > 0 {
+                tokio::task::yield_now().await;
+            }
+        });
     }
 
     #[test]

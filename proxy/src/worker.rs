@@ -5,7 +5,9 @@
 //! atomics of the registry; everything else reaches a worker by mail.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use crate::http::buffer::BufferPool;
 use crate::http::h2::Servants;
 use crate::listen::accept;
+use crate::overload::Load;
 use crate::shared::Shared;
 use crate::snapshot::{PortKey, Snapshot};
 use crate::telemetry::counters::WorkerCounters;
@@ -31,6 +34,8 @@ pub enum Mail {
     Listen(PortKey, TcpListener),
     /// Stop accepting on this address.
     Unlisten(PortKey),
+    /// Give further descriptors of all sockets that are accepted from.
+    Lend(UnboundedSender<io::Result<Vec<(PortKey, OwnedFd)>>>),
     /// The endpoint with this id is out of service: idempotent requests that wait for its first byte move on.
     EndpointDown(u32),
     /// The breaker of the lane with this id opened: the same for requests that wait in it.
@@ -38,9 +43,14 @@ pub enum Mail {
     /// Another worker needs a connection to the lane with this id: close the oldest idle one.
     Evict(u32),
     /// Stop accepting, answer with `Connection: close`, finish what is under way.
-    Drain,
+    Drain {
+        /// A successor accepts from the same sockets: leave it what waits in them.
+        handed_over: bool,
+    },
     /// Close idle connections.
     CloseIdle,
+    /// Another worker had to refuse a client: close those that have been idle longest.
+    MakeRoom,
 }
 
 /// Sends to every worker.
@@ -78,15 +88,29 @@ pub struct Worker {
     pub servants: Servants,
     /// Idle upstream connections.
     pub pools: Pools,
+    /// What is in flight, and how long the queue is.
+    pub load: Load,
     snapshot: RefCell<Rc<Held>>,
     draining: Cell<bool>,
-    listening: RefCell<Vec<(PortKey, Rc<Notify>)>>,
+    handed_over: Cell<bool>,
+    listening: RefCell<Vec<Listening>>,
+    /// Connections that were evicted for others that have not come yet.
+    leaving: Cell<usize>,
+    /// When idle connections are to be looked for again, after none was found.
+    search_after: Cell<Tick>,
     #[allow(clippy::vec_box, reason = "what is kept here is handed out boxed")]
     request_heads: RefCell<Vec<Box<RequestHead>>>,
     #[allow(clippy::vec_box, reason = "as above")]
     response_heads: RefCell<Vec<Box<ResponseHead>>>,
     rolls: Cell<u64>,
+    date: Cell<(Tick, [u8; DATE_BYTES])>,
 }
+
+/// Bytes of an IMF-fixdate (RFC 9110 section 5.6.7).
+const DATE_BYTES: usize = 29;
+
+/// How old the date may be that is kept as text: it is said in seconds.
+const DATE_AGE: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// A snapshot as one worker holds it. Requests count their use of it in an `Rc`, so that no two workers write the
 /// same counter.
@@ -98,6 +122,18 @@ impl std::ops::Deref for Held {
     fn deref(&self) -> &Snapshot {
         &self.0
     }
+}
+
+/// Idle connections that are closed at once when there is no place for a new one.
+const EVICT: usize = 32;
+
+/// Pause after a search for idle connections in vain: it looks at all of them, and each refused client asks for one.
+const SEARCH_EVERY: std::time::Duration = std::time::Duration::from_millis(10);
+/// A socket that is accepted from.
+struct Listening {
+    key: PortKey,
+    socket: Rc<accept::Listener>,
+    stop: Rc<Notify>,
 }
 
 /// Spare heads kept per worker.
@@ -112,17 +148,22 @@ impl Worker {
         let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), index);
         Rc::new(Worker {
             index,
-            wheel: Wheel::new(shared.started),
+            wheel: Wheel::new(shared.started, shared.counters[index].tasks.clone()),
             buffers: BufferPool::default(),
             servants: Servants::default(),
             pools: Pools::new(index, shared.clone()),
+            load: Load::default(),
             shared,
             snapshot: RefCell::new(Rc::new(Held(snapshot))),
             draining: Cell::new(false),
+            handed_over: Cell::new(false),
             listening: RefCell::default(),
+            leaving: Cell::default(),
+            search_after: Cell::default(),
             request_heads: RefCell::default(),
             response_heads: RefCell::default(),
             rolls: Cell::new(seed | 1),
+            date: Cell::new((Tick(0), [0; DATE_BYTES])),
         })
     }
 
@@ -130,6 +171,7 @@ impl Worker {
     pub async fn run(self: Rc<Self>, mut mail: UnboundedReceiver<Mail>) {
         self.wheel.spawn(self.wheel.clone().drive());
         self.wheel.spawn(self.clone().sweep_pools());
+        self.wheel.spawn(Load::measure(self.clone()));
         while let Some(mail) = self.wheel.on_time(mail.recv()).await {
             match mail {
                 Mail::Snapshot(snapshot) => {
@@ -152,10 +194,17 @@ impl Worker {
                         self.pools.evict_unused(lane);
                     }
                 }
-                Mail::Drain => {
+                Mail::Lend(reply) => {
+                    let _ = reply.send(self.lend());
+                }
+                Mail::Drain { handed_over } => {
                     self.draining.set(true);
+                    self.handed_over.set(handed_over);
                     self.unlisten(None);
-                    self.wheel.fire_where(|tag| tag == Tag::Http2, Fired::Drain);
+                    self.wheel.fire_where(|tag| matches!(tag, Tag::Http2 | Tag::Http2Idle), Fired::Drain);
+                }
+                Mail::MakeRoom => {
+                    self.evict();
                 }
                 Mail::CloseIdle => self.wheel.fire_where(|tag| tag == Tag::Idle, Fired::Drain),
             }
@@ -164,23 +213,64 @@ impl Worker {
 
     fn listen(self: &Rc<Self>, key: PortKey, listener: TcpListener) {
         match accept::Listener::new(listener) {
-            Ok(listener) => {
-                let stop = Rc::new(Notify::new());
-                self.wheel.spawn(accept::accept_all(self.clone(), key, listener, stop.clone()));
-                self.listening.borrow_mut().push((key, stop));
+            Ok(socket) => {
+                let (socket, stop) = (Rc::new(socket), Rc::new(Notify::new()));
+                self.wheel.spawn(accept::accept_all(self.clone(), key, socket.clone(), stop.clone()));
+                self.listening.borrow_mut().push(Listening { key, socket, stop });
             }
             Err(e) => eprintln!("worker {}: cannot listen on {key}: {e}", self.index),
         }
     }
 
     fn unlisten(&self, only: Option<PortKey>) {
-        self.listening.borrow_mut().retain(|(key, stop)| {
-            let ends = only.is_none_or(|only| only == *key);
+        self.listening.borrow_mut().retain(|listening| {
+            let ends = only.is_none_or(|only| only == listening.key);
             if ends {
-                stop.notify_one();
+                listening.stop.notify_one();
             }
             !ends
         });
+    }
+
+    /// Takes a place for a new connection of a client; false = all are taken, by clients that do something.
+    ///
+    /// At the limit those that have been idle longest give way, so that a hoard of silent connections keeps nobody
+    /// out. They end on their own wake-ups: until then the count is above the limit, by [`EVICT`] a worker at most.
+    pub fn take_place(&self, limit: u32) -> bool {
+        let taken = &self.shared.downstream;
+        if taken.try_take(limit) {
+            self.leaving.set(0);
+            return true;
+        }
+        let mut leaving = self.leaving.get();
+        if leaving == 0 && self.now() >= self.search_after.get() {
+            leaving = self.evict();
+            if leaving == 0 {
+                self.search_after.set(self.now() + SEARCH_EVERY);
+                if let Some(boxes) = self.shared.mail.get() {
+                    boxes.to_others(self.index, || Mail::MakeRoom);
+                }
+            }
+        }
+        let Some(left) = leaving.checked_sub(1) else { return false };
+        self.leaving.set(left);
+        taken.take();
+        true
+    }
+
+    /// Closes the idle connections that are oldest, or those that have been at a request's head for longest. Several
+    /// at once, since finding them means looking at all.
+    fn evict(&self) -> usize {
+        let first = |meant: fn(Tag) -> bool| self.wheel.fire_first(meant, EVICT, Fired::Evicted);
+        match first(|tag| matches!(tag, Tag::Idle | Tag::Http2Idle)) {
+            0 => first(|tag| tag == Tag::Head),
+            evicted => evicted,
+        }
+    }
+
+    fn lend(&self) -> io::Result<Vec<(PortKey, OwnedFd)>> {
+        let listening = self.listening.borrow();
+        listening.iter().map(|listening| Ok((listening.key, listening.socket.lend()?))).collect()
     }
 
     /// Closes upstream connections that idled too long, once a second.
@@ -198,6 +288,20 @@ impl Worker {
         self.wheel.now()
     }
 
+    /// The time of day, as `Date` says it.
+    pub fn date(&self) -> [u8; DATE_BYTES] {
+        let (made, text) = self.date.get();
+        let now = self.now();
+        // The first one is all zeros.
+        if text[0] != 0 && now.since(made) < DATE_AGE {
+            return text;
+        }
+        let written = httpdate::fmt_http_date(std::time::SystemTime::now());
+        let text = written.as_bytes().first_chunk().copied().unwrap_or(text);
+        self.date.set((now, text));
+        text
+    }
+
     /// The snapshot that a request takes once and keeps through its retries.
     pub fn snapshot(&self) -> Rc<Held> {
         self.snapshot.borrow().clone()
@@ -211,6 +315,11 @@ impl Worker {
     /// Whether connections should end after the request under way.
     pub fn is_draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// Whether a successor accepts from the sockets that this process listened on.
+    pub fn has_handed_over(&self) -> bool {
+        self.handed_over.get()
     }
 
     /// A pseudo-random number (SplitMix64): chance for balancing and backoff, not for secrets.

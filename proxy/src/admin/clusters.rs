@@ -1,6 +1,6 @@
 //! `/clusters`: what the policy thinks of every cluster and endpoint, and why.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use causeway_config::ServiceCluster;
 use causeway_proxy_policy::health::{BreakerState, ClusterView, EndpointView, OutOfService, Reason};
@@ -8,10 +8,12 @@ use causeway_proxy_policy::limits::Limits;
 use causeway_proxy_policy::{Tick, p2c};
 use serde::Serialize;
 
+use super::discovery::SourceEntry;
 use crate::health::HealthReport;
 use crate::snapshot::{Lane, Service, Snapshot};
 use crate::telemetry::exposition::share;
 use crate::telemetry::metrics::attempts;
+use crate::upstream::discover::Status;
 use crate::upstream::endpoint::{EndpointState, Standing};
 use crate::upstream::lane::LaneState;
 
@@ -55,6 +57,9 @@ pub(super) struct ClusterEntry {
     pub pending: u32,
     pub requests: u32,
     pub limits: LimitsEntry,
+    /// How its endpoints are looked up, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<SourceEntry>,
     pub endpoints: Vec<EndpointEntry>,
 }
 
@@ -89,8 +94,14 @@ pub(super) struct EndpointEntry {
 }
 
 /// The page of a snapshot.
-pub(super) fn page(snapshot: &Snapshot, report: Option<&HealthReport>, now: Tick) -> Page {
-    let services = snapshot.services.iter().map(|service| of_service(snapshot, service, report, now));
+pub(super) fn page(
+    snapshot: &Snapshot,
+    report: Option<&HealthReport>,
+    sources: &[Status],
+    now: Tick,
+) -> Page {
+    let services =
+        snapshot.services.iter().map(|service| of_service(snapshot, service, report, sources, now));
     Page { health_known: report.is_some(), services: services.collect() }
 }
 
@@ -98,6 +109,7 @@ fn of_service(
     snapshot: &Snapshot,
     service: &Service,
     report: Option<&HealthReport>,
+    sources: &[Status],
     now: Tick,
 ) -> ServiceEntry {
     let name = service.state.name.to_string();
@@ -110,7 +122,10 @@ fn of_service(
             let view = report.and_then(|report| report.endpoints.get(&endpoint.state.id));
             of_endpoint(&endpoint.state, view, drained, now)
         });
-        of_cluster(&lane.state, config, lane.limits, view, endpoints.collect(), now)
+        let source = sources.iter().find(|status| *status.cluster == *lane.dial.name);
+        let discovery = source.map(|status| SourceEntry::new(status, SystemTime::now()));
+        let entry = of_cluster(&lane.state, config, lane.limits, view, endpoints.collect(), now);
+        ClusterEntry { discovery, ..entry }
     };
     ServiceEntry { clusters: service.lanes.iter().map(cluster).collect(), name }
 }
@@ -146,6 +161,7 @@ fn of_cluster(
             pending: limits.max_pending,
             requests: limits.max_requests,
         },
+        discovery: None,
         endpoints,
     }
 }

@@ -1,6 +1,7 @@
 //! `/clusters?format=text`: the same for a person in the middle of the night.
 
 use super::clusters::{ClusterEntry, EndpointEntry, Page};
+use super::discovery::SourceEntry;
 use super::table::Table;
 
 /// A table a service, its clusters first, then their endpoints.
@@ -40,6 +41,14 @@ pub(super) fn render(page: &Page) -> String {
         }
         endpoints.write("  ", &mut out);
         out.push('\n');
+        let sources = service.clusters.iter().filter_map(|cluster| cluster.discovery.as_ref());
+        let troubles: Vec<String> = sources.filter_map(SourceEntry::trouble).collect();
+        for trouble in &troubles {
+            out.push_str(&format!("  NOT LOOKED UP: {trouble}\n"));
+        }
+        if !troubles.is_empty() {
+            out.push('\n');
+        }
     }
     if page.services.is_empty() {
         out.push_str("no services\n");

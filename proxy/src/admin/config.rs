@@ -1,11 +1,15 @@
 //! `/config`: which config is in force, and what became of the newest one.
 
+use std::time::SystemTime;
+
 use serde::Serialize;
 use serde_json::Value;
 
+use super::discovery::SourceEntry;
 use crate::shared::ConfigStatus;
 use crate::snapshot::Snapshot;
 use crate::telemetry::timestamp::Timestamp;
+use crate::upstream::discover::Status;
 
 const HIDDEN: &str = "(hidden)";
 
@@ -29,18 +33,28 @@ pub(super) struct Page<'a> {
     /// Why the newest files are not in force, if they are not.
     pub error: Option<&'a str>,
     pub warnings: &'a [String],
+    /// Where endpoints are looked up, and what became of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub discovery: Vec<SourceEntry>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<Value>,
 }
 
 /// The page; `full` adds the model, without the values of secret headers.
-pub(super) fn page<'a>(snapshot: &'a Snapshot, status: &'a ConfigStatus, full: bool) -> Page<'a> {
+pub(super) fn page<'a>(
+    snapshot: &'a Snapshot,
+    status: &'a ConfigStatus,
+    sources: &[Status],
+    full: bool,
+) -> Page<'a> {
     let model = full.then(|| {
         let mut model = serde_json::to_value(&snapshot.config).unwrap_or_default();
         hide_secrets(&mut model);
         model
     });
-    of(&snapshot.digest, snapshot.version, status, model)
+    let now = SystemTime::now();
+    let discovery = sources.iter().map(|source| SourceEntry::new(source, now)).collect();
+    Page { discovery, ..of(&snapshot.digest, snapshot.version, status, model) }
 }
 
 fn of<'a>(digest: &'a str, version: u64, status: &'a ConfigStatus, model: Option<Value>) -> Page<'a> {
@@ -53,6 +67,7 @@ fn of<'a>(digest: &'a str, version: u64, status: &'a ConfigStatus, model: Option
         refused: status.refused,
         error: status.error.as_deref(),
         warnings: &status.warnings,
+        discovery: Vec::new(),
         model,
     }
 }

@@ -10,6 +10,7 @@
 mod clusters;
 mod clusters_text;
 mod config;
+mod discovery;
 mod explain;
 mod guard;
 mod params;
@@ -32,7 +33,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::timeout;
 
 use self::reply::Reply;
@@ -57,25 +58,33 @@ const HEALTH: Duration = Duration::from_secs(1);
 /// Pause after the process ran out of descriptors: accepting again at once would spin.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until the runtime ends; must be called within one that has IO and time. `drain` gets one message for
-/// each `POST /drain`.
+/// Serves until the sender of `stop` is dropped; must be called within a runtime that has IO and time. Then what is
+/// under way ends, and idle connections do at once: after a handover a scraper must come to the successor. `drain`
+/// gets one message for each `POST /drain`.
 pub async fn serve(
     listener: TcpListener,
     shared: Arc<Shared>,
     prometheus: PrometheusHandle,
     drain: UnboundedSender<()>,
+    mut stop: watch::Receiver<()>,
 ) {
     let admin = Arc::new(Admin { shared, prometheus, drain });
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
+        let next = async { (places.clone().acquire_owned().await, listener.accept().await) };
+        let (place, accepted) = tokio::select! {
+            biased;
+            _ = stop.changed() => return,
+            next = next => next,
+        };
         // The semaphore is never closed.
-        let Ok(place) = places.clone().acquire_owned().await else { return };
-        match listener.accept().await {
+        let Ok(place) = place else { return };
+        match accepted {
             Ok((stream, _)) => {
-                let admin = admin.clone();
+                let (admin, stop) = (admin.clone(), stop.clone());
                 tokio::spawn(async move {
                     // Past its time the connection is simply closed.
-                    let _ = timeout(CONNECTION, connection(admin, stream)).await;
+                    let _ = timeout(CONNECTION, connection(admin, stream, stop)).await;
                     drop(place);
                 });
             }
@@ -85,18 +94,25 @@ pub async fn serve(
     }
 }
 
-async fn connection(admin: Arc<Admin>, stream: TcpStream) {
+async fn connection(admin: Arc<Admin>, stream: TcpStream, mut stop: watch::Receiver<()>) {
     let service = service_fn(|request| {
         let admin = admin.clone();
         async move { Ok::<_, Infallible>(response(admin.answer(&request).await)) }
     });
-    // What breaks a connection is the client's affair; there is nobody to tell.
-    let _ = hyper::server::conn::http1::Builder::new()
+    let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    // What breaks a connection is the client's affair; there is nobody to tell.
+    tokio::select! {
+        _ = &mut connection => {}
+        _ = stop.changed() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
 }
 
 fn response(reply: Reply) -> Response<Full<Bytes>> {
@@ -148,12 +164,14 @@ impl Admin {
                 let snapshot = self.shared.snapshots.load();
                 // Plain data: a panic elsewhere does not spoil it.
                 let status = self.shared.config_status.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                Reply::json(&config::page(&snapshot, &status, full))
+                let sources = self.shared.discovery.statuses(&snapshot.config);
+                Reply::json(&config::page(&snapshot, &status, &sources, full))
             }
             Action::Clusters { text } => {
                 let report = self.report().await;
                 let snapshot = self.shared.snapshots.load();
-                let page = clusters::page(&snapshot, report.as_ref(), self.shared.now());
+                let sources = self.shared.discovery.statuses(&snapshot.config);
+                let page = clusters::page(&snapshot, report.as_ref(), &sources, self.shared.now());
                 if text { Reply::ok(clusters_text::render(&page)) } else { Reply::json(&page) }
             }
             Action::Explain { service, key, text } => self.explain(service.as_deref(), &key, text),

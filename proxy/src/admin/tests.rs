@@ -19,6 +19,7 @@ use crate::snapshot::compile::compile;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::exposition::check::check;
 use crate::upstream::cell::Limit;
+use crate::upstream::discover::Discovered;
 use crate::upstream::registry::Registry;
 
 const CONFIG: &str = "
@@ -45,33 +46,56 @@ struct Running {
     address: std::net::SocketAddr,
     shared: Arc<Shared>,
     drains: UnboundedReceiver<()>,
+    stop: Option<watch::Sender<()>>,
+}
+
+#[test]
+fn told_to_stop_it_closes_its_socket_and_idle_connections() {
+    run(async {
+        let mut admin = start().await;
+        let mut idle = TcpStream::connect(admin.address).await.unwrap();
+        let request = format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", admin.address);
+        idle.write_all(request.as_bytes()).await.unwrap();
+        assert_eq!(idle.read_u8().await.unwrap(), b'H');
+        drop(admin.stop.take());
+        let mut rest = String::new();
+        timeout(CONNECTION, idle.read_to_string(&mut rest)).await.unwrap().unwrap();
+        assert!(rest.trim_end().ends_with("ok"), "{rest}");
+        let closed = async { while TcpStream::connect(admin.address).await.is_ok() {} };
+        timeout(CONNECTION, closed).await.unwrap();
+    });
 }
 
 async fn start() -> Running {
     let loaded = load(&[Source::new("test.yaml", CONFIG)], Strictness::Proxy).unwrap();
     let registry = Arc::new(Registry::new(2));
-    let snapshot = Arc::new(compile(loaded.config, &registry, None).unwrap());
+    let snapshot = Arc::new(compile(loaded.config, &Discovered::default(), &registry, None).unwrap());
     let (health, inputs) = HealthHandle::new();
     let shared = Arc::new(Shared {
         started: Instant::now(),
+        born: std::time::SystemTime::now(),
+        generation: 1,
         workers: 2,
         registry,
         snapshots: SnapshotCell::new(snapshot.clone()),
         downstream: Limit::default(),
+        crowd: Default::default(),
         counters: Shared::counters(2),
         mail: OnceLock::new(),
         health,
         access_log: AccessLog::start(),
         draining: AtomicBool::new(false),
         config_status: Mutex::new(ConfigStatus { applied: 1, ..ConfigStatus::default() }),
+        discovery: Arc::default(),
     });
-    tokio::task::spawn_local(health::run(shared.clone(), snapshot, inputs));
+    tokio::task::spawn_local(health::run(shared.clone(), snapshot, Default::default(), inputs));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (drain, drains) = unbounded_channel();
     let prometheus = PrometheusBuilder::new().build_recorder().handle();
-    tokio::task::spawn_local(serve(listener, shared.clone(), prometheus, drain));
-    Running { address, shared, drains }
+    let (stop, stopped) = watch::channel(());
+    tokio::task::spawn_local(serve(listener, shared.clone(), prometheus, drain, stopped));
+    Running { address, shared, drains, stop: Some(stop) }
 }
 
 impl Running {

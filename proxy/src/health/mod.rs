@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use causeway_proxy_policy::Tick;
 use causeway_proxy_policy::health::{
-    At, ClusterView, EndpointId, EndpointView, Failure, HealthEngine, HealthEvent, ServiceId,
+    At, Carried, ClusterView, EndpointId, EndpointView, Failure, HealthEngine, HealthEvent, ServiceId,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
@@ -79,6 +79,8 @@ pub enum HealthInput {
         /// Whether it was found.
         reply: oneshot::Sender<bool>,
     },
+    /// Asks for what a successor should know.
+    Carry(oneshot::Sender<Carried>),
     /// Asks for everything.
     Report(oneshot::Sender<HealthReport>),
 }
@@ -115,12 +117,24 @@ impl HealthHandle {
         self.send(HealthInput::Report(reply));
         report.await.ok()
     }
+
+    /// What a successor should know; `None` while the process ends.
+    pub async fn carry(&self) -> Option<Carried> {
+        let (reply, carried) = oneshot::channel();
+        self.send(HealthInput::Carry(reply));
+        carried.await.ok()
+    }
 }
 
-/// Runs the engine until the process ends.
-pub async fn run(shared: Arc<Shared>, snapshot: Arc<Snapshot>, mut inputs: UnboundedReceiver<HealthInput>) {
+/// Runs the engine until the process ends. `carried` is what a predecessor knew, or nothing.
+pub async fn run(
+    shared: Arc<Shared>,
+    snapshot: Arc<Snapshot>,
+    carried: Carried,
+    mut inputs: UnboundedReceiver<HealthInput>,
+) {
     let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0);
-    let engine = HealthEngine::new(shared.now(), seed);
+    let engine = HealthEngine::resume(shared.now(), seed, carried);
     let mut keeper = Keeper { shared, engine, index: Index::default(), probes: probe::Probes::default() };
     keeper.reconfigure(snapshot);
     let mut every = tokio::time::interval(TICK);
@@ -179,6 +193,10 @@ impl Keeper {
             }
             HealthInput::DrainCluster { cluster, drained, reply } => {
                 let _ = reply.send(self.engine.drain_cluster(now, &cluster, drained));
+            }
+            HealthInput::Carry(reply) => {
+                let _ = reply.send(self.engine.carry());
+                return;
             }
             HealthInput::Report(reply) => {
                 let _ = reply.send(self.report());

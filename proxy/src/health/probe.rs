@@ -10,12 +10,13 @@ use causeway_config::{HealthCheck, Probe};
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 
 use super::{HealthHandle, HealthInput};
+use crate::listen::proxy_protocol;
 use crate::snapshot::{Dial, Snapshot, Target};
 use crate::tls::client::Offer;
 
@@ -37,7 +38,7 @@ impl Probes {
             let Some(check) = &dial.check else { continue };
             for Target { state, socket, name } in &dial.targets {
                 let kept = old.remove(&state.id).filter(|running| {
-                    running.check == *check && running.dial.same_way(dial) && !running.task.is_finished()
+                    running.check == *check && running.dial.same_opening(dial) && !running.task.is_finished()
                 });
                 let running = kept.unwrap_or_else(|| {
                     let task = tokio::task::spawn_local(probe_for_ever(
@@ -98,8 +99,14 @@ async fn probe(
     dial: &Dial,
     probe: &Probe,
 ) -> bool {
-    let Ok(tcp) = TcpStream::connect(socket).await else { return false };
+    let Ok(mut tcp) = TcpStream::connect(socket).await else { return false };
     let _ = tcp.set_nodelay(true);
+    if let Some(version) = dial.proxy_protocol {
+        // A check is our own connection, no client's: LOCAL.
+        if tcp.write_all(&proxy_protocol::write(version, None)).await.is_err() {
+            return false;
+        }
+    }
     let Probe::Http { path, host, expected } = probe else { return true };
     let host = host.as_deref().unwrap_or(address);
     let status = match &dial.tls {

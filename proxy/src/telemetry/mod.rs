@@ -8,5 +8,6 @@ pub mod log;
 pub mod metrics;
 pub mod panics;
 pub mod process;
+pub mod service_manager;
 pub mod timestamp;
 pub mod trace;

@@ -30,11 +30,15 @@ pub(super) fn line(record: &Record, format: AccessLogFormat, out: &mut Vec<u8>) 
 struct Line<'a> {
     time: String,
     status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grpc_status: Option<u8>,
     method: Cow<'a, str>,
     host: Cow<'a, str>,
     path: Cow<'a, str>,
     protocol: &'a str,
     client: std::net::IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<&'a str>,
     #[serde(skip_serializing_if = "Flags::is_empty", serialize_with = "list")]
     flags: &'a Flags,
     duration_us: u64,
@@ -72,11 +76,13 @@ impl<'a> Line<'a> {
         Line {
             time: Timestamp(record.started).to_string(),
             status: record.status,
+            grpc_status: record.grpc,
             method: String::from_utf8_lossy(record.method()),
             host: String::from_utf8_lossy(record.host()),
             path: String::from_utf8_lossy(record.path()),
             protocol: record.protocol,
             client: record.client,
+            identity: record.identity.as_deref(),
             flags: &record.flags,
             duration_us: record.duration / 1000,
             first_byte_us: record.first_byte.map(|nanos| nanos / 1000),
@@ -100,6 +106,9 @@ impl<'a> Line<'a> {
         if !self.flags.is_empty() {
             write!(out, " flags={}", self.flags.iter().collect::<Vec<_>>().join(","))?;
         }
+        if let Some(code) = self.grpc_status {
+            write!(out, " grpc_status={code}")?;
+        }
         write!(out, " duration_us={}", self.duration_us)?;
         if let Some(first_byte) = self.first_byte_us {
             write!(out, " first_byte_us={first_byte}")?;
@@ -107,6 +116,7 @@ impl<'a> Line<'a> {
         write!(out, " bytes_in={} bytes_out={} client={}", self.bytes_in, self.bytes_out, self.client)?;
         let user_agent = Some(&*self.user_agent).filter(|agent| !agent.is_empty());
         for (name, value) in [
+            ("identity", self.identity),
             ("service", self.service),
             ("route", self.route),
             ("home", self.home),
@@ -173,6 +183,7 @@ mod tests {
         record.flags.add(RETRIED);
         record.flags.add(FAILED_OVER);
         (record.bytes_in, record.bytes_out, record.attempts) = (3, 1024, 2);
+        record.identity = Some("spiffe://td/web".into());
         record.why = Some("retry");
         record.trace = trace::parse(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
         record
@@ -190,7 +201,7 @@ mod tests {
         let expected = json!({
             "time": "2009-02-13T23:31:30.042Z", "client": "192.0.2.7", "method": "GET", "host": "shop.example",
             "path": "/cart?id=1", "protocol": "HTTP/1.1", "status": 200, "flags": ["RT", "FO"],
-            "duration_us": 12_345, "first_byte_us": 9_000, "bytes_in": 3, "bytes_out": 1024, "service": "api",
+            "identity": "spiffe://td/web", "duration_us": 12_345, "first_byte_us": 9_000, "bytes_in": 3, "bytes_out": 1024, "service": "api",
             "route": "shop/0", "home": "east", "cluster": "west", "endpoint": "10.0.0.1:80", "why": "retry",
             "attempts": 2, "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "user_agent": "curl/8.5",
         });
@@ -202,9 +213,17 @@ mod tests {
     fn a_field_that_does_not_apply_is_absent() {
         let text = written(&record(b"/", b""), AccessLogFormat::Json);
         let Value::Object(fields) = serde_json::from_str(&text).unwrap() else { panic!("{text}") };
-        for absent in
-            ["flags", "first_byte_us", "service", "route", "home", "cluster", "trace_id", "user_agent"]
-        {
+        for absent in [
+            "identity",
+            "flags",
+            "first_byte_us",
+            "service",
+            "route",
+            "home",
+            "cluster",
+            "trace_id",
+            "user_agent",
+        ] {
             assert!(!fields.contains_key(absent), "{absent} in {text}");
         }
     }
@@ -214,7 +233,7 @@ mod tests {
         assert_eq!(
             written(&full(), AccessLogFormat::Text),
             "2009-02-13T23:31:30.042Z 200 GET shop.example /cart?id=1 HTTP/1.1 flags=RT,FO duration_us=12345 \
-             first_byte_us=9000 bytes_in=3 bytes_out=1024 client=192.0.2.7 service=api route=shop/0 home=east \
+             first_byte_us=9000 bytes_in=3 bytes_out=1024 client=192.0.2.7 identity=spiffe://td/web service=api route=shop/0 home=east \
              cluster=west endpoint=10.0.0.1:80 why=retry trace_id=4bf92f3577b34da6a3ce929d0e0e4736 \
              user_agent=curl/8.5 attempts=2\n"
         );

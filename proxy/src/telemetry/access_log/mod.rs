@@ -12,7 +12,8 @@
 //! | field | what |
 //! | --- | --- |
 //! | `time` | when the request's head was there, UTC, RFC 3339 with milliseconds |
-//! | `client` | the client's address, by trusted hops of `X-Forwarded-For` |
+//! | `client` | the client's address, by trusted hops of `X-Forwarded-For` or `Forwarded` |
+//! | `identity` | who the client proved to be by its certificate: URI, else DNS name, else subject |
 //! | `method`, `host`, `path`, `protocol` | of the request; `path` with its query, cut at 2 KiB |
 //! | `status` | what the client got; 0 if nothing |
 //! | `flags` | what was out of the ordinary: see below |
@@ -27,7 +28,7 @@
 //! | `user_agent` | cut at 512 bytes |
 //!
 //! Flags are those of [`answer`](crate::request::respond::answer) for answers of our own, and [`RETRIED`],
-//! [`FAILED_OVER`] and [`PANIC`].
+//! [`FAILED_OVER`], [`PANIC`] and [`DELAYED`].
 //!
 //! As text, for people: time, status, method, host and path first, the rest as `key=value`, values quoted as
 //! JSON strings where they hold anything but plain letters.
@@ -51,7 +52,7 @@ use std::time::Duration;
 
 use causeway_config::AccessLogTarget;
 
-pub use record::{FAILED_OVER, Flags, Names, PANIC, RETRIED, Record};
+pub use record::{DELAYED, FAILED_OVER, Flags, Names, PANIC, RETRIED, Record};
 use sink::Sink;
 
 /// Records that may wait for the writer: a second of failures at 8,000/s, some 5 MiB when full.

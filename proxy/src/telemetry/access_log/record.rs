@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use smallvec::SmallVec;
@@ -26,6 +27,9 @@ pub const RETRIED: &str = "RT";
 pub const FAILED_OVER: &str = "FO";
 /// Flag: sent although health said no, because too few were healthy.
 pub const PANIC: &str = "PA";
+
+/// Flag: it had to wait for a fault on purpose.
+pub const DELAYED: &str = "DI";
 
 /// What was out of the ordinary, in the order in which it was noted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,6 +81,8 @@ pub struct Record {
     pub first_byte: Option<u64>,
     /// The client.
     pub client: IpAddr,
+    /// Who the client proved to be by its certificate.
+    pub identity: Option<Arc<str>>,
     /// `HTTP/1.1` or alike.
     pub protocol: &'static str,
     /// What the client got; 0 if nothing.
@@ -93,6 +99,8 @@ pub struct Record {
     pub attempts: u32,
     /// Of a valid `traceparent`.
     pub trace: Option<TraceId>,
+    /// Of a gRPC call: its code.
+    pub grpc: Option<u8>,
     text: Vec<u8>,
     method: Range<u16>,
     host: Range<u16>,
@@ -139,6 +147,7 @@ impl Record {
             duration: 0,
             first_byte: None,
             client,
+            identity: None,
             protocol: "HTTP/1.1",
             status: 0,
             flags: Flags::default(),
@@ -147,6 +156,7 @@ impl Record {
             why: None,
             attempts: 0,
             trace: None,
+            grpc: None,
             text,
             method,
             host,

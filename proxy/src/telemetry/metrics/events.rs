@@ -14,6 +14,7 @@ const RELOAD_WORKED: &str = "causeway_config_last_reload_successful";
 const EJECTIONS: &str = "causeway_endpoint_ejections_total";
 const RETURNS: &str = "causeway_endpoint_returns_total";
 const PROBE_VERDICTS: &str = "causeway_endpoint_probe_verdicts_total";
+const FLOODS: &str = "causeway_http2_floods_total";
 const BREAKER_OPENED: &str = "causeway_cluster_breaker_opened_total";
 
 /// Installs the process's recorder, once. What is counted before is lost.
@@ -34,6 +35,7 @@ fn describe() {
     describe_counter!(EJECTIONS, "Endpoints taken out of service, by the rule that did it.");
     describe_counter!(RETURNS, "Ejections that ended, early (by a check, a success or by hand) or in time.");
     describe_counter!(PROBE_VERDICTS, "Changes of an active check's verdict on an endpoint.");
+    describe_counter!(FLOODS, "HTTP/2 connections ended for a flood, by who sent it and what it was of.");
     describe_counter!(BREAKER_OPENED, "How often the breaker of a service's cluster opened.");
 }
 
@@ -51,6 +53,12 @@ fn reloaded(result: &'static str, worked: f64) {
     counter!(RELOADS, "result" => result).increment(1);
     gauge!(RELOAD_WORKED).set(worked);
     gauge!(RELOADED_AT).set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
+}
+
+/// An HTTP/2 connection is ended because the other end, `from` a client or an upstream, sends too much of `kind`:
+/// [`Class::as_str`](causeway_proxy_policy::flood::Class::as_str), or `limits` for a limit of `h2`'s own.
+pub fn flooded(from: &'static str, kind: &'static str) {
+    counter!(FLOODS, "from" => from, "kind" => kind).increment(1);
 }
 
 /// An endpoint of `cluster` was ejected; `kind` is

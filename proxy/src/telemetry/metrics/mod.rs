@@ -13,19 +13,22 @@
 //! Names: `causeway_requests_*` is what clients saw, once a request; `causeway_upstream_*` is what clusters did,
 //! once an attempt, before retries; `causeway_cluster_*` and `causeway_endpoint_*` are what the policy thinks.
 
+mod discovery;
 mod endpoints;
 mod events;
+mod extras;
 mod lanes;
 mod process;
 mod services;
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::SystemTime;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
 pub(crate) use self::endpoints::attempts;
-pub use self::events::{breaker_opened, config_applied, config_refused, ejected, install, probed, returned};
+pub use self::events::{
+    breaker_opened, config_applied, config_refused, ejected, flooded, install, probed, returned,
+};
 use super::exposition::Page;
 use crate::health::HealthReport;
 use crate::shared::Shared;
@@ -43,6 +46,10 @@ pub fn render(shared: &Shared, handle: &PrometheusHandle, report: Option<&Health
     let services: Vec<_> = snapshot.services.iter().map(|service| &*service.state).collect();
     services::render(&mut page, &services);
 
+    extras::limits(&mut page, &snapshot.limits.iter().map(|limit| &*limit.state).collect::<Vec<_>>());
+    extras::faults(&mut page, &snapshot.faults.iter().map(|fault| &*fault.state).collect::<Vec<_>>());
+    extras::mirrors(&mut page, &snapshot.mirrors.iter().map(|mirror| &**mirror).collect::<Vec<_>>());
+
     let lanes: Vec<_> =
         snapshot.services.iter().flat_map(|service| &service.lanes).map(|l| &*l.state).collect();
     lanes::render(&mut page, &lanes, report.map(|report| &report.lanes));
@@ -54,13 +61,16 @@ pub fn render(shared: &Shared, handle: &PrometheusHandle, report: Option<&Health
         family.sample(&[], targets().count() - endpoints.len());
     });
 
+    discovery::render(&mut page, &shared.discovery.statuses(&snapshot.config));
+
     let workers: Vec<_> = shared.counters.iter().map(|padded| &padded.0).collect();
     process::connections(&mut page, &workers);
     process::config(&mut page, &snapshot.digest, snapshot.version);
     process::itself(
         &mut page,
         &process::Facts {
-            started: SystemTime::now() - shared.started.elapsed(),
+            started: shared.born,
+            generation: shared.generation,
             draining: shared.draining.load(Relaxed),
             log_written: shared.access_log.written(),
             log_dropped: shared.access_log.dropped(),

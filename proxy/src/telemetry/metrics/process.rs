@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use causeway_proxy_policy::overload::Why;
+
 use crate::telemetry::counters::{ConnectionEnd, WorkerCounters};
 use crate::telemetry::exposition::Page;
 use crate::upstream::cell::Count;
@@ -11,6 +13,12 @@ pub(super) fn connections(page: &mut Page, workers: &[&WorkerCounters]) {
     page.gauge("causeway_downstream_connections", "Open client connections.", |family| {
         family.sample(&[], workers.iter().fold(0u32, |sum, w| sum.wrapping_add(w.connections.get())));
     });
+    let help = "Tasks of a worker that live: connections, spare ones for HTTP/2 streams, a few of its own.";
+    page.gauge("causeway_worker_tasks", help, |family| {
+        for (index, worker) in workers.iter().enumerate() {
+            family.sample(&[("worker", &index.to_string())], worker.tasks.get());
+        }
+    });
     let mut plain = |name: &str, help: &str, counter: fn(&WorkerCounters) -> &Count| {
         page.counter(name, help, |family| {
             family.sample(&[], workers.iter().fold(0u64, |sum, w| sum.wrapping_add(counter(w).get())));
@@ -19,12 +27,24 @@ pub(super) fn connections(page: &mut Page, workers: &[&WorkerCounters]) {
     plain("causeway_downstream_connections_total", "Client connections taken in.", |w| &w.connections_total);
     let help = "Client connections closed at once because the limit was reached.";
     plain("causeway_downstream_connections_refused_total", help, |w| &w.connections_refused);
+    let help = "Client connections closed at once because their address has too many.";
+    plain("causeway_downstream_connections_crowded_out_total", help, |w| &w.crowded_out);
     let help = "Times that the process could not accept: out of descriptors or memory.";
     plain("causeway_downstream_accept_errors_total", help, |w| &w.accept_errors);
     let help = "TLS handshakes with clients that succeeded.";
     plain("causeway_downstream_tls_handshakes_total", help, |w| &w.tls_handshakes);
+    let help = "Of these, those that resumed a session.";
+    plain("causeway_downstream_tls_resumed_total", help, |w| &w.tls_resumed);
     plain("causeway_bad_requests_total", "Input that was not a request.", |w| &w.bad_requests);
     plain("causeway_requests_unrouted_total", "Requests that no route matched.", |w| &w.no_route);
+    let help = "Requests refused because the worker has more to do than it can.";
+    page.counter("causeway_requests_shed_total", help, |family| {
+        let sum = |of: fn(&WorkerCounters) -> &Count| {
+            workers.iter().fold(0u64, |sum, w| sum.wrapping_add(of(w).get()))
+        };
+        family.sample(&[("reason", Why::InFlight.as_str())], sum(|w| &w.shed_in_flight));
+        family.sample(&[("reason", Why::QueueTime.as_str())], sum(|w| &w.shed_queue_time));
+    });
     let help = "Client connections that ended for another reason than being done.";
     page.counter("causeway_downstream_connections_failed_total", help, |family| {
         for end in ConnectionEnd::ALL {
@@ -55,6 +75,8 @@ pub(super) fn config(page: &mut Page, digest: &str, version: u64) {
 pub(super) struct Facts {
     /// When it started, by the wall clock.
     pub started: SystemTime,
+    /// How many processes served on these sockets, this one included.
+    pub generation: u64,
     /// It is on its way out.
     pub draining: bool,
     /// Records of the access log that were written.
@@ -74,6 +96,8 @@ pub(super) fn itself(page: &mut Page, facts: &Facts) {
         let since = facts.started.duration_since(UNIX_EPOCH).unwrap_or_default();
         family.sample(&[], format_args!("{:.2}", since.as_secs_f64()));
     });
+    let help = "1 for a process that was started afresh, one more for each that took over from another.";
+    page.gauge("causeway_process_generation", help, |family| family.sample(&[], facts.generation));
     page.gauge("causeway_draining", "Whether the process is on its way out.", |family| {
         family.sample(&[], u8::from(facts.draining));
     });
@@ -103,6 +127,7 @@ mod tests {
         for worker in &workers {
             worker.connections.enter();
             worker.connections_total.add(3);
+            worker.tasks.enter();
             worker.bad_requests.add(1);
             worker.ended(ConnectionEnd::TlsFailed);
             worker.answered(&answer(ErrorKind::NoRoute));
@@ -110,11 +135,19 @@ mod tests {
         let mut page = Page::default();
         connections(&mut page, &[&workers[0], &workers[1]]);
         config(&mut page, "abc", 7);
-        let facts = Facts { started: UNIX_EPOCH, draining: true, log_written: 4, log_dropped: 5, panics: 6 };
+        let facts = Facts {
+            started: UNIX_EPOCH,
+            generation: 3,
+            draining: true,
+            log_written: 4,
+            log_dropped: 5,
+            panics: 6,
+        };
         itself(&mut page, &facts);
         let samples = check(&page.finish());
         for (sample, value) in [
             ("causeway_downstream_connections", 2.0),
+            (r#"causeway_worker_tasks{worker="1"}"#, 1.0),
             ("causeway_downstream_connections_total", 6.0),
             ("causeway_bad_requests_total", 2.0),
             (r#"causeway_downstream_connections_failed_total{reason="tls_failed"}"#, 2.0),
@@ -123,6 +156,7 @@ mod tests {
             (r#"causeway_config_info{digest="abc"}"#, 1.0),
             ("causeway_config_version", 7.0),
             ("causeway_draining", 1.0),
+            ("causeway_process_generation", 3.0),
             ("causeway_access_log_records_total", 4.0),
             ("causeway_access_log_dropped_total", 5.0),
             ("causeway_panics_total", 6.0),

@@ -1,5 +1,7 @@
 //! Per service: requests as their clients saw them.
 
+use causeway_proxy_policy::grpc;
+
 use super::CODE_CLASSES;
 use crate::telemetry::exposition::Page;
 use crate::telemetry::histogram::Totals;
@@ -26,6 +28,20 @@ pub(super) fn render(page: &mut Page, services: &[&ServiceState]) {
     plain("causeway_retries_refused_total", "Retries that the budget refused.", |c| &c.retries_refused);
     plain("causeway_request_body_bytes_total", "Body bytes from clients.", |c| &c.bytes_in);
     plain("causeway_response_body_bytes_total", "Body bytes to clients.", |c| &c.bytes_out);
+    let help = "gRPC calls that ended, by the code that the caller was told.";
+    page.counter("causeway_grpc_requests_total", help, |family| {
+        for service in services {
+            let counts: [u64; grpc::CODES] = std::array::from_fn(|code| sum(service, |c| &c.grpc[code]));
+            // Most services have none: seventeen lines of 0 each would say nothing.
+            if counts.iter().all(|count| *count == 0) {
+                continue;
+            }
+            for (code, count) in counts.into_iter().enumerate() {
+                let code = itoa::Buffer::new().format(code).to_owned();
+                family.sample(&[("service", &*service.name), ("grpc_status", &code)], count);
+            }
+        }
+    });
     page.gauge("causeway_requests_in_flight", "Requests from clients under way.", |family| {
         for service in services {
             let sum = service.all_cells().fold(0u32, |sum, cells| sum.wrapping_add(cells.in_flight.get()));
@@ -63,6 +79,7 @@ mod tests {
             api.cells(worker).bytes_out.add(100);
         }
         api.cells(1).retries.add(1);
+        api.cells(0).grpc[14].add(3);
         let mut page = Page::default();
         render(&mut page, &[&api, &ServiceState::new(1, "quiet", 2)]);
         let samples = check(&page.finish());
@@ -73,6 +90,8 @@ mod tests {
             (r#"causeway_requests_started_total{service="api"}"#, 20.0),
             (r#"causeway_requests_in_flight{service="api"}"#, 2.0),
             (r#"causeway_retries_total{service="api"}"#, 1.0),
+            (r#"causeway_grpc_requests_total{service="api",grpc_status="14"}"#, 3.0),
+            (r#"causeway_grpc_requests_total{service="api",grpc_status="0"}"#, 0.0),
             (r#"causeway_retries_refused_total{service="api"}"#, 0.0),
             (r#"causeway_request_body_bytes_total{service="api"}"#, 0.0),
             (r#"causeway_response_body_bytes_total{service="api"}"#, 200.0),
@@ -82,5 +101,7 @@ mod tests {
         ] {
             assert_eq!(samples.get(sample), Some(&value), "{sample}");
         }
+        let quiet = r#"causeway_grpc_requests_total{service="quiet",grpc_status="0"}"#;
+        assert_eq!(samples.get(quiet), None, "a service without gRPC has no lines of it");
     }
 }
