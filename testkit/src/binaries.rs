@@ -40,8 +40,10 @@ pub fn binaries() -> &'static Binaries {
 /// Builds both and tells the folder.
 fn build() -> PathBuf {
     let own = std::env::current_exe().expect("the test's own path");
-    // TARGET/PROFILE/deps/TEST
-    let folder = own.parent().and_then(Path::parent).expect("a test lies in target/PROFILE/deps").to_owned();
+    // TARGET/PROFILE/deps/TEST, or TARGET/PROFILE/PROGRAM
+    let folder = own.parent().expect("a program lies in a folder");
+    let tests = folder.parent().filter(|_| folder.ends_with("deps"));
+    let folder = tests.unwrap_or(folder).to_owned();
     let target = folder.parent().expect("a profile's folder lies in the target folder");
     let profile = match folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",

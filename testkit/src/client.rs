@@ -11,9 +11,9 @@ use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::ClientConfig;
+use rustls::{ClientConfig, HandshakeKind};
 use rustls_pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -105,12 +105,29 @@ impl Client {
         Ok(Client { sender, scheme: "http", authority: addr.to_string() })
     }
 
+    /// The same behind bytes that come before it, such as a PROXY protocol header.
+    ///
+    /// # Errors
+    /// No connection.
+    pub async fn http1_behind(addr: SocketAddr, first: &[u8]) -> Result<Client, Error> {
+        let sender = handshake1(tcp_behind(addr, first).await?).await?;
+        Ok(Client { sender, scheme: "http", authority: addr.to_string() })
+    }
+
     /// HTTP/2 in cleartext, with prior knowledge.
     ///
     /// # Errors
     /// No connection.
     pub async fn http2(addr: SocketAddr) -> Result<Client, Error> {
-        let sender = handshake2(tcp(addr).await?).await?;
+        Client::http2_behind(addr, &[]).await
+    }
+
+    /// The same behind bytes that come before it.
+    ///
+    /// # Errors
+    /// No connection.
+    pub async fn http2_behind(addr: SocketAddr, first: &[u8]) -> Result<Client, Error> {
+        let sender = handshake2(tcp_behind(addr, first).await?).await?;
         Ok(Client { sender, scheme: "http", authority: addr.to_string() })
     }
 
@@ -119,8 +136,21 @@ impl Client {
     /// # Errors
     /// No connection, or no TLS.
     pub async fn tls(addr: SocketAddr, config: Arc<ClientConfig>, name: &str) -> Result<Client, Error> {
+        Client::tls_behind(addr, &[], config, name).await
+    }
+
+    /// The same behind bytes that come before it.
+    ///
+    /// # Errors
+    /// No connection, or no TLS.
+    pub async fn tls_behind(
+        addr: SocketAddr,
+        first: &[u8],
+        config: Arc<ClientConfig>,
+        name: &str,
+    ) -> Result<Client, Error> {
         let server = ServerName::try_from(name.to_owned())?;
-        let stream = TlsConnector::from(config).connect(server, tcp(addr).await?).await?;
+        let stream = TlsConnector::from(config).connect(server, tcp_behind(addr, first).await?).await?;
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let sender = if http2 { handshake2(stream).await? } else { handshake1(stream).await? };
         Ok(Client { sender, scheme: "https", authority: format!("{name}:{}", addr.port()) })
@@ -193,6 +223,14 @@ impl Client {
         self.call(Method::GET, path, fields, empty()).await
     }
 
+    /// Whether the connection takes another request.
+    pub async fn is_open(&mut self) -> bool {
+        match &mut self.sender {
+            Sender::Http1(sender) => sender.ready().await.is_ok(),
+            Sender::Http2(sender) => sender.ready().await.is_ok(),
+        }
+    }
+
     /// For several streams at once on an HTTP/2 connection.
     ///
     /// # Panics
@@ -211,6 +249,43 @@ async fn tcp(addr: SocketAddr) -> Result<TcpStream, Error> {
     let stream = tokio::time::timeout(PATIENCE, TcpStream::connect(addr)).await??;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+async fn tcp_behind(addr: SocketAddr, first: &[u8]) -> Result<TcpStream, Error> {
+    let mut stream = tcp(addr).await?;
+    stream.write_all(first).await?;
+    Ok(stream)
+}
+
+/// What came of one request by TLS on a connection of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Visit {
+    /// The status of the answer.
+    pub status: u16,
+    /// The handshake resumed a session.
+    pub resumed: bool,
+}
+
+/// GET / by HTTP/1.1 on a new TLS connection, which is read to its end: only then have the tickets of TLS 1.3
+/// come, and the alerts of those who refuse us.
+///
+/// # Errors
+/// No connection, no TLS, no answer: with the alert, if there was one.
+pub async fn visit(addr: SocketAddr, config: &Arc<ClientConfig>, name: &str) -> Result<Visit, Error> {
+    let server = ServerName::try_from(name.to_owned())?;
+    let visit = async {
+        let mut stream = TlsConnector::from(config.clone()).connect(server, tcp(addr).await?).await?;
+        let request = format!("GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n");
+        let written = stream.write_all(request.as_bytes()).await;
+        let mut answer = Vec::new();
+        // First what is to be read: a server that refused us has sent an alert before it closed.
+        stream.read_to_end(&mut answer).await?;
+        written?;
+        let status = answer.get(9..12).and_then(|code| std::str::from_utf8(code).ok()?.parse().ok());
+        let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+        Ok(Visit { status: status.ok_or("no answer")?, resumed })
+    };
+    tokio::time::timeout(PATIENCE, visit).await?
 }
 
 async fn handshake1(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Sender, Error> {

@@ -14,8 +14,13 @@
 //! | [`binaries`], [`process`] | the built programs; children that do not outlive their test |
 //! | [`proxy`] | `causeway-proxy`: its folder, its admin pages, its events, its memory |
 //! | [`origin`] | upstreams with faults, in this process or as processes to be killed |
+//! | [`faulty`] | upstreams that break HTTP, request by request |
 //! | [`raw`], [`script`] | HTTP/1.1 byte by byte, as a client and as an upstream |
+//! | [`frames`] | HTTP/2 frame by frame, as a client or an upstream that misbehaves |
+//! | [`tools`] | conformance suites of others, installed where they can be |
 //! | [`client`], [`certs`] | proper HTTP/1.1 and HTTP/2 clients, with and without TLS |
+//! | [`dns`] | a name server |
+//! | [`python`] | the real gRPC and WebSocket libraries, where Python is there |
 //! | [`metrics`] | the page that Prometheus scrapes, as numbers |
 #![forbid(unsafe_code)]
 
@@ -23,13 +28,18 @@ pub mod binaries;
 pub mod certs;
 pub mod client;
 pub mod config;
+pub mod dns;
+pub mod faulty;
+pub mod frames;
 pub mod metrics;
 pub mod origin;
 pub mod ports;
 pub mod process;
 pub mod proxy;
+pub mod python;
 pub mod raw;
 pub mod script;
+pub mod tools;
 pub mod wait;
 
 mod background;

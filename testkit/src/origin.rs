@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use causeway_control_demo::origin as demo;
 pub use causeway_control_demo::origin::{Behaviour, Fault, Health, OriginOptions, Seen};
@@ -148,6 +148,7 @@ fn spawn(listen: SocketAddr, cluster: &str, endpoint: &str) -> Child {
 /// by itself, so ALPN is up to `config` alone.
 pub struct TlsFront {
     lease: PortLease,
+    clients: Arc<Mutex<Vec<Option<Vec<u8>>>>>,
     accepting: tokio::task::JoinHandle<()>,
 }
 
@@ -158,18 +159,28 @@ impl TlsFront {
         let addr = lease.addr();
         let listener = background::run(TcpListener::bind(addr)).await.expect("a leased port can be bound");
         let acceptor = TlsAcceptor::from(config);
+        let clients = Arc::<Mutex<Vec<_>>>::default();
+        let seen = clients.clone();
         let accepting = background::handle().spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
-                let acceptor = acceptor.clone();
+                let (acceptor, seen) = (acceptor.clone(), seen.clone());
                 tokio::spawn(async move {
                     // A refused handshake, or an end of either side, is what tests look at from outside.
                     let Ok(mut inner) = acceptor.accept(tcp).await else { return };
+                    let leaf = inner.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                    let leaf = leaf.map(|leaf| leaf.to_vec());
+                    seen.lock().unwrap_or_else(PoisonError::into_inner).push(leaf);
                     let Ok(mut outer) = TcpStream::connect(origin).await else { return };
                     let _ = tokio::io::copy_bidirectional(&mut inner, &mut outer).await;
                 });
             }
         });
-        TlsFront { lease, accepting }
+        TlsFront { lease, clients, accepting }
+    }
+
+    /// The certificate that each connection so far came with, by which it was made.
+    pub fn clients(&self) -> Vec<Option<Vec<u8>>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Where it listens.

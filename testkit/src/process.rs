@@ -165,6 +165,40 @@ impl Drop for Child {
     }
 }
 
+/// A process that a child of ours started, and that outlives it.
+#[derive(Debug)]
+pub struct Grandchild(Pid);
+
+impl Grandchild {
+    /// Takes it in by its process id: it ends with this value, or with the test.
+    ///
+    /// # Panics
+    /// When that is no process id.
+    pub fn adopt(pid: u32) -> Grandchild {
+        tell_undertaker('+', pid);
+        Grandchild(i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id"))
+    }
+
+    /// Sends a signal. To what has ended, it is none.
+    pub fn signal(&self, signal: Signal) {
+        let _ = kill_process(self.0, signal);
+    }
+
+    /// Whether it runs still.
+    pub fn runs(&self) -> bool {
+        // What ended and waits for its parent to notice is a zombie, and runs no more.
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with('Z'))
+    }
+}
+
+impl Drop for Grandchild {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+        tell_undertaker('-', self.0.as_raw_nonzero().get().unsigned_abs());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

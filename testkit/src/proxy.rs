@@ -112,12 +112,40 @@ impl Proxy {
         proxy
     }
 
+    /// Starts a second one in the same folder, which takes over, and waits until it serves. This one then drains.
+    ///
+    /// # Panics
+    /// When the second one ends instead, with all that it said.
+    pub async fn succeed(&self) -> Proxy {
+        let before = self.generation().await.expect("the metrics");
+        let mut process = Proxy::launch_with(&self.folder, &["--takeover"]);
+        until("a successor", WATCHDOG, async || {
+            if let Some(status) = process.ended() {
+                panic!("the successor ended with {status}:\n{}", process.lines.text());
+            }
+            self.generation().await == Some(before + 1)
+        })
+        .await;
+        Proxy { process, folder: self.folder.clone(), admin: self.admin }
+    }
+
+    /// How many processes have served on these sockets, this one included; None while nobody answers.
+    pub async fn generation(&self) -> Option<u64> {
+        let answer = fetch(self.admin, Method::GET, "/metrics", &[]).await.ok()?;
+        Some(Metrics::parse(&answer.text()).sum("causeway_process_generation", &[]) as u64)
+    }
+
     /// Starts the process and waits for nothing: for one that is meant to fail.
     pub fn launch(folder: &Folder) -> Child {
+        Proxy::launch_with(folder, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn launch_with(folder: &Folder, more: &[&str]) -> Child {
         let mut command = Command::new(&binaries().proxy);
         command.envs(folder.environment.iter().map(|(name, value)| (name, value)));
         command.arg("--config").arg(folder.config()).arg("--state-dir").arg(folder.state());
-        Child::start(command.args(["--admin", "127.0.0.1:0"]))
+        Child::start(command.args(["--admin", "127.0.0.1:0"]).args(more))
     }
 
     /// A request to the admin address.
@@ -186,6 +214,18 @@ impl Proxy {
     /// SIGTERM.
     pub fn terminate(&self) {
         self.process.signal(Signal::TERM);
+    }
+}
+
+/// A panic of the proxy's is a bug, whatever else a test looks at: it is contained and counted there, and fails the test
+/// here.
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        if let Some(line) = self.process.lines.find(" panic: thread ")
+            && !std::thread::panicking()
+        {
+            panic!("the proxy panicked: {line}");
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::wait::within;
 
-/// For one answer: far more than any takes.
+/// For one answer, unless somebody says otherwise: far more than any takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One connection, either end.
@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Raw {
     stream: TcpStream,
     unread: Vec<u8>,
+    patience: Duration,
 }
 
 /// A start line and its fields, as sent.
@@ -111,7 +112,20 @@ impl Raw {
     pub fn over(stream: TcpStream) -> Raw {
         // A small write must not wait for the acknowledgement of the one before.
         let _ = stream.set_nodelay(true);
-        Raw { stream, unread: Vec::new() }
+        Raw { stream, unread: Vec::new(), patience: PATIENCE }
+    }
+
+    /// The same with another limit on each wait; [`Duration::MAX`] is none.
+    pub fn with_patience(self, patience: Duration) -> Raw {
+        Raw { patience, ..self }
+    }
+
+    /// The port of our end.
+    ///
+    /// # Panics
+    /// When the connection is no more.
+    pub fn local_port(&self) -> u16 {
+        self.stream.local_addr().expect("a connection").port()
     }
 
     /// Sends bytes.
@@ -119,7 +133,7 @@ impl Raw {
     /// # Errors
     /// The other end is gone. Often that is what a test wants to see on its reading side instead.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        within("room to send", PATIENCE, self.stream.write_all(bytes.as_ref())).await
+        within("room to send", self.patience, self.stream.write_all(bytes.as_ref())).await
     }
 
     /// Ends our direction.
@@ -139,7 +153,7 @@ impl Raw {
             return std::mem::take(&mut self.unread);
         }
         let mut bytes = vec![0; 64 * 1024];
-        let n = within("bytes", PATIENCE, self.stream.read(&mut bytes)).await.unwrap_or(0);
+        let n = within("bytes", self.patience, self.stream.read(&mut bytes)).await.unwrap_or(0);
         bytes.truncate(n);
         bytes
     }
@@ -149,10 +163,25 @@ impl Raw {
     /// # Panics
     /// When the connection ends before.
     pub async fn read_exactly(&mut self, n: usize) -> Vec<u8> {
+        let read = self.try_read_exactly(n).await;
+        read.unwrap_or_else(|| panic!("the connection ended after {} of {n} bytes", self.unread.len()))
+    }
+
+    /// The same; None when the connection ends before.
+    pub async fn try_read_exactly(&mut self, n: usize) -> Option<Vec<u8>> {
+        self.peek(n).await?;
+        Some(self.unread.drain(..n).collect())
+    }
+
+    /// Looks at the next so many bytes, which stay unread; None when the connection ends before. Nothing is lost when
+    /// this is given up half way.
+    pub async fn peek(&mut self, n: usize) -> Option<&[u8]> {
         while self.unread.len() < n {
-            assert!(self.more().await, "the connection ended after {} of {n} bytes", self.unread.len());
+            if !self.more().await {
+                return None;
+            }
         }
-        self.unread.drain(..n).collect()
+        Some(&self.unread[..n])
     }
 
     /// Everything up to the end of the connection.
@@ -168,12 +197,10 @@ impl Raw {
 
     /// Reads on into what is unread; false at the end.
     async fn more(&mut self) -> bool {
-        let before = std::mem::take(&mut self.unread);
-        let new = self.read_some().await;
-        let any = !new.is_empty();
-        self.unread = before;
-        self.unread.extend_from_slice(&new);
-        any
+        let mut bytes = vec![0; 64 * 1024];
+        let n = within("bytes", PATIENCE, self.stream.read(&mut bytes)).await.unwrap_or(0);
+        self.unread.extend_from_slice(&bytes[..n]);
+        n > 0
     }
 
     /// Reads a head; None when the connection ends instead.
