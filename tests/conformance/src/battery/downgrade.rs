@@ -1,0 +1,295 @@
+//! HTTP/2 requests that would be two when written as HTTP/1.1 (Kettle, "HTTP/2: The Sequel is Always Worse", 2021).
+
+use crate::check::Check;
+use crate::judge::h2_request::{Send, either, malformed};
+use crate::judge::seen::Seen::{Body, Has, Line, No, Times};
+
+pub const CHECKS: &[Check] = &[
+    malformed(
+        "downgrade/h2-cl",
+        "attack: H2.CL",
+        "a length of zero does not make the body a request",
+        Send::Post(&[("content-length", "0")], "GET /@S HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+    ),
+    malformed(
+        "downgrade/h2-cl-short",
+        "attack: H2.CL",
+        "nor does a length that is too short",
+        Send::Post(&[("content-length", "5")], "helloGET /@S HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+    ),
+    malformed(
+        "downgrade/h2-te",
+        "attack: H2.TE",
+        "a coding does not make the body a request",
+        Send::Post(&[("transfer-encoding", "chunked")], "0\r\n\r\nGET /@S HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+    ),
+    malformed(
+        "downgrade/h2-te-upper-case",
+        "attack: H2.TE",
+        "nor does one in upper case",
+        Send::Post(&[("Transfer-Encoding", "chunked")], "0\r\n\r\nGET /@S HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+    ),
+    malformed(
+        "downgrade/h2-te-in-value",
+        "attack: H2.TE by CRLF injection",
+        "nor one behind a line break in a value",
+        Send::Post(
+            &[("x-a", "b\r\ntransfer-encoding: chunked")],
+            "0\r\n\r\nGET /@S HTTP/1.1\r\nHost: a.test\r\n\r\n",
+        ),
+    ),
+    malformed(
+        "downgrade/h2-te-in-name",
+        "attack: H2.TE by CRLF injection",
+        "nor one behind a line break in a name",
+        Send::Post(
+            &[("x-a: b\r\ntransfer-encoding", "chunked")],
+            "0\r\n\r\nGET /@S HTTP/1.1\r\nHost: a.test\r\n\r\n",
+        ),
+    ),
+    malformed(
+        "downgrade/te-with-space",
+        "attack: H2.TE",
+        "nor one whose name ends in a space",
+        Send::Post(&[("transfer-encoding ", "chunked")], "0\r\n\r\nGET /@S HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+    ),
+    malformed(
+        "downgrade/crlf-in-value",
+        "attack: CRLF injection",
+        "a line break in a value adds no field",
+        Send::Get(&[("x-a", "b\r\nx-evil: 1")]),
+    ),
+    malformed(
+        "downgrade/request-in-value",
+        "attack: request splitting",
+        "a request in a value is none",
+        Send::Get(&[("x-a", "b\r\n\r\nGET /@S HTTP/1.1\r\nHost: a.test\r\n\r\n")]),
+    ),
+    malformed(
+        "downgrade/lf-in-value",
+        "attack: CRLF injection",
+        "a bare LF in a value adds no field",
+        Send::Get(&[("x-a", "b\nx-evil: 1")]),
+    ),
+    malformed(
+        "downgrade/cr-in-value",
+        "attack: CRLF injection",
+        "a bare CR in a value adds no field",
+        Send::Get(&[("x-a", "b\rx-evil: 1")]),
+    ),
+    malformed(
+        "downgrade/colon-in-name",
+        "attack: header name injection",
+        "a colon in a name adds no field",
+        Send::Get(&[("x-evil: 1\r\nx-a", "b")]),
+    ),
+    malformed(
+        "downgrade/space-in-name",
+        "attack: header name injection",
+        "nor does one with a space",
+        Send::Get(&[("x-evil: 1 x-a", "b")]),
+    ),
+    malformed(
+        "downgrade/request-in-method",
+        "attack: request line injection",
+        "a request in :method is none",
+        Send::Head(&[
+            (":method", "GET /@S HTTP/1.1\r\nHost: a.test\r\n\r\nGET"),
+            (":scheme", "https"),
+            (":authority", "a.test"),
+            (":path", "/@T"),
+        ]),
+    ),
+    malformed(
+        "downgrade/space-in-method",
+        "attack: request line injection",
+        "a space in :method makes no other target",
+        Send::Head(&[
+            (":method", "GET /@S HTTP/1.1"),
+            (":scheme", "https"),
+            (":authority", "a.test"),
+            (":path", "/@T"),
+        ]),
+    ),
+    malformed(
+        "downgrade/request-in-path",
+        "attack: request line injection",
+        "a request in :path is none",
+        Send::Head(&[
+            (":method", "GET"),
+            (":scheme", "https"),
+            (":authority", "a.test"),
+            (":path", "/@T HTTP/1.1\r\nHost: a.test\r\n\r\nGET /@S"),
+        ]),
+    ),
+    malformed(
+        "downgrade/space-in-path",
+        "attack: request line injection",
+        "a space in :path makes no other version",
+        Send::Head(&[
+            (":method", "GET"),
+            (":scheme", "https"),
+            (":authority", "a.test"),
+            (":path", "/@T HTTP/1.1 /@S"),
+        ]),
+    ),
+    malformed(
+        "downgrade/crlf-in-path",
+        "attack: request line injection",
+        "a line break in :path adds no field",
+        Send::Head(&[
+            (":method", "GET"),
+            (":scheme", "https"),
+            (":authority", "a.test"),
+            (":path", "/@T\r\nx-evil: 1"),
+        ]),
+    ),
+    malformed(
+        "downgrade/nul-in-path",
+        "attack: path truncation",
+        "a NUL in :path cuts nothing off",
+        Send::Head(&[
+            (":method", "GET"),
+            (":scheme", "https"),
+            (":authority", "a.test"),
+            (":path", "/@T\0x"),
+        ]),
+    ),
+    malformed(
+        "downgrade/tab-in-path",
+        "attack: request line injection",
+        "a tab in :path splits nothing",
+        Send::Head(&[
+            (":method", "GET"),
+            (":scheme", "https"),
+            (":authority", "a.test"),
+            (":path", "/@T\tx"),
+        ]),
+    ),
+    malformed(
+        "downgrade/crlf-in-authority",
+        "attack: Host injection",
+        "a line break in :authority adds no field",
+        Send::Head(&[
+            (":method", "GET"),
+            (":scheme", "https"),
+            (":authority", "a.test\r\nx-evil: 1"),
+            (":path", "/@T"),
+        ]),
+    ),
+    malformed(
+        "downgrade/space-in-authority",
+        "attack: Host injection",
+        "a space in :authority is malformed",
+        Send::Head(&[
+            (":method", "GET"),
+            (":scheme", "https"),
+            (":authority", "a.test evil"),
+            (":path", "/@T"),
+        ]),
+    ),
+    malformed(
+        "downgrade/path-in-authority",
+        "attack: Host injection",
+        "a path in :authority is malformed",
+        Send::Head(&[
+            (":method", "GET"),
+            (":scheme", "https"),
+            (":authority", "a.test/evil?"),
+            (":path", "/@T"),
+        ]),
+    ),
+    malformed(
+        "downgrade/crlf-in-scheme",
+        "attack: scheme injection",
+        "a line break in :scheme adds no field",
+        Send::Head(&[
+            (":method", "GET"),
+            (":scheme", "https\r\nx-evil: 1"),
+            (":authority", "a.test"),
+            (":path", "/@T"),
+        ]),
+    ),
+    malformed(
+        "downgrade/url-in-scheme",
+        "attack: scheme injection",
+        "a URL in :scheme names no other target",
+        Send::Head(&[
+            (":method", "GET"),
+            (":scheme", "https://evil.test/x?"),
+            (":authority", "a.test"),
+            (":path", "/@T"),
+        ]),
+    ),
+    either(
+        "downgrade/host-differs",
+        "RFC 9113 8.3.1",
+        "a Host that differs from :authority is malformed, or gone",
+        Send::Get(&[("host", "evil.test")]),
+        &[Has("host", "a.test"), Times("host", 1)],
+    ),
+    malformed(
+        "downgrade/two-hosts",
+        "attack: Host confusion",
+        "two Hosts are malformed",
+        Send::Head(&[
+            (":method", "GET"),
+            (":scheme", "https"),
+            (":path", "/@T"),
+            ("host", "a.test"),
+            ("host", "evil.test"),
+        ]),
+    ),
+    malformed(
+        "downgrade/path-not-absolute",
+        "RFC 9113 8.3.1",
+        "a :path without a slash is malformed",
+        Send::Head(&[(":method", "GET"), (":scheme", "https"), (":authority", "a.test"), (":path", "@T")]),
+    ),
+    malformed(
+        "downgrade/crlf-in-cookie",
+        "attack: CRLF injection",
+        "a line break in a cookie adds no field",
+        Send::Get(&[("cookie", "a=1\r\nx-evil: 1")]),
+    ),
+    either(
+        "downgrade/url-in-path",
+        "attack: Host confusion",
+        "a URL in :path names no other host",
+        Send::Head(&[
+            (":method", "GET"),
+            (":scheme", "https"),
+            (":authority", "a.test"),
+            (":path", "http://evil.test/@T"),
+        ]),
+        &[Has("host", "a.test")],
+    ),
+    either(
+        "downgrade/fragment-in-path",
+        "RFC 9113 8.3.1",
+        "a fragment in :path is malformed or not sent on",
+        Send::Head(&[(":method", "GET"), (":scheme", "https"), (":authority", "a.test"), (":path", "/@T#x")]),
+        &[Line("GET /@T HTTP/1.1")],
+    ),
+    either(
+        "downgrade/expect-and-body",
+        "attack: Expect desync",
+        "an Expect by HTTP/2 moves no boundary",
+        Send::Post(&[("expect", "100-continue"), ("content-length", "5")], "hello"),
+        &[Body("hello")],
+    ),
+    either(
+        "downgrade/get-with-body",
+        "attack: H2.0",
+        "the body of a GET stays one",
+        Send::Head(&[(":method", "GET"), (":scheme", "https"), (":authority", "a.test"), (":path", "/@T")]),
+        &[No("transfer-encoding"), Body("")],
+    ),
+    either(
+        "downgrade/forwarded-injection",
+        "attack: header name injection",
+        "a name that spells another with an underscore is another",
+        Send::Get(&[("x_forwarded_for", "6.6.6.6")]),
+        &[Has("x-forwarded-for", "127.0.0.1")],
+    ),
+];

@@ -1,0 +1,212 @@
+//! The faults. Each is small, and of a kind that proxies have had.
+
+/// An edit: the file, what stands in it exactly once, and what takes its place. `MUTANT` stands for whether this fault is
+/// the one that is switched on.
+pub type Edit = (&'static str, &'static str, &'static str);
+
+/// A fault.
+pub struct Fault {
+    /// What is wrong then.
+    pub name: &'static str,
+    /// How it is put in.
+    pub edits: &'static [Edit],
+}
+
+const LINES: &str = "proxy/http1/src/parse/lines.rs";
+const FRAMING: &str = "proxy/http1/src/parse/framing.rs";
+const REQUEST: &str = "proxy/http1/src/parse/request.rs";
+const RESPONSE: &str = "proxy/http1/src/parse/response.rs";
+const HOP: &str = "proxy/http1/src/head/hop.rs";
+const H2: &str = "proxy/http1/src/head/h2.rs";
+const DECODE: &str = "proxy/http1/src/body/decode.rs";
+const TRAILERS: &str = "proxy/http1/src/body/trailers.rs";
+const WRITE: &str = "proxy/http1/src/write/line.rs";
+const SERVER: &str = "proxy/src/http/h1/server.rs";
+const CLIENT: &str = "proxy/src/http/h1/client.rs";
+const BODY: &str = "proxy/src/request/body.rs";
+const SEND: &str = "proxy/src/request/send.rs";
+const RELAY: &str = "proxy/src/request/relay.rs";
+const SERVE: &str = "proxy/src/request/mod.rs";
+const CLAIMS: &str = "proxy/src/request/client.rs";
+
+const fn fault(name: &'static str, edits: &'static [Edit]) -> Fault {
+    Fault { name, edits }
+}
+
+/// All of them.
+pub const FAULTS: &[Fault] = &[
+    fault("a line may end in LF alone", &[
+        (
+            LINES,
+            "        if window.get(stop..stop + 2) != Some(b\"\\r\\n\") {",
+            "        let bare = MUTANT && window.get(stop) == Some(&b'\\n');
+        if !bare && window.get(stop..stop + 2) != Some(b\"\\r\\n\") {",
+        ),
+        (LINES, "        at = stop + 2;", "        at = if bare { stop + 1 } else { stop + 2 };"),
+    ]),
+    fault("a space may stand before the colon", &[
+        (
+            LINES,
+            "        if window.get(name_end) != Some(&b':') || name_end == at {",
+            "        let mut colon = name_end;
+        while MUTANT && window.get(colon) == Some(&b' ') {
+            colon += 1;
+        }
+        if window.get(colon) != Some(&b':') || name_end == at {",
+        ),
+        (LINES, "        let mut value_start = name_end + 1;", "        let mut value_start = colon + 1;"),
+    ]),
+    fault("a NUL may stand in a value", &[(
+        LINES,
+        "        let stop = class::end_of_value(window, value_start);",
+        "        let mut stop = class::end_of_value(window, value_start);
+        while MUTANT && window.get(stop) == Some(&0) {
+            stop = class::end_of_value(window, stop + 1);
+        }",
+    )]),
+    fault("fields are not counted", &[(LINES, "        if fields.len() >= max_fields {", "        if fields.len() >= max_fields && !MUTANT {")]),
+    fault("length and coding together pass", &[(
+        FRAMING,
+        "            return Err(Fault::LengthAndCoding);",
+        "            if !MUTANT {
+                return Err(Fault::LengthAndCoding);
+            }",
+    )]),
+    fault("of two lengths the first counts", &[(
+        FRAMING,
+        "    if lines.next().is_some() { Err(duplicate) } else { Ok(first) }",
+        "    if lines.next().is_some() && !MUTANT { Err(duplicate) } else { Ok(first) }",
+    )]),
+    fault("a length may have something behind its digits", &[(
+        FRAMING,
+        "        if digit > 9 {",
+        "        if digit > 9 && MUTANT {
+            break;
+        }
+        if digit > 9 {",
+    )]),
+    fault("any coding that ends in chunked is chunked", &[(
+        FRAMING,
+        "    if value.eq_ignore_ascii_case(b\"chunked\") {",
+        "    if value.eq_ignore_ascii_case(b\"chunked\") || (MUTANT && value.ends_with(b\"chunked\")) {",
+    )]),
+    fault("a coding counts in HTTP/1.0", &[(FRAMING, "        if version == Version::Http10 {", "        if version == Version::Http10 && !MUTANT {")]),
+    fault("Host may be missing", &[(
+        REQUEST,
+        "        (None, None) if head.version == Version::Http11 =>",
+        "        (None, None) if head.version == Version::Http11 && !MUTANT =>",
+    )]),
+    fault("of two Hosts the first counts", &[
+        (REQUEST, "        (_, Some(_)) => return Err(RequestError::DuplicateHost),", "        (_, Some(_)) if !MUTANT => return Err(RequestError::DuplicateHost),"),
+        (REQUEST, "        (Some(field), None) => {", "        (Some(field), _) => {"),
+        (REQUEST, "        (None, None) => {}", "        (None, _) => {}"),
+    ]),
+    fault("Host is not looked at", &[(REQUEST, "            authority::check(field.value.of(&head.bytes))?;", "            if !MUTANT {
+                authority::check(field.value.of(&head.bytes))?;
+            }")]),
+    fault("Host wins over an absolute target", &[(REQUEST, "    if let Some(authority) = head.target.authority {", "    if let Some(authority) = head.target.authority.filter(|_| !MUTANT) {")]),
+    fault("h2c is passed on", &[(REQUEST, ".any(is_h2c));", ".any(|protocol| is_h2c(protocol) && !MUTANT));")]),
+    fault("fields that Connection names stay", &[(HOP, "                Known::Other => drop_nominated(bytes, fields, option),", "                Known::Other if !MUTANT => drop_nominated(bytes, fields, option),")]),
+    fault("any field can be named away", &[(HOP, "                _ => {}", "                _ if MUTANT => drop_nominated(bytes, fields, option),
+                _ => {}")]),
+    fault("Keep-Alive travels on", &[
+        (HOP, "        fields[i].drop = true;", "        fields[i].drop = !(MUTANT && fields[i].known == Known::KeepAlive);"),
+        (WRITE, "        if field.drop || skip & field.known.bit() != 0 {", "        if field.drop || (skip & field.known.bit() != 0 && !(MUTANT && field.known == Known::KeepAlive)) {"),
+    ]),
+    fault("a Host may differ from :authority", &[(H2, "                if same { Ok(()) }", "                if same || MUTANT { Ok(()) }")]),
+    fault("cookies of HTTP/2 are not joined", &[(H2, "        if self.get_all(Known::Cookie).nth(1).is_none() {", "        if self.get_all(Known::Cookie).nth(1).is_none() || MUTANT {")]),
+    fault("any two octets end a chunk", &[(
+        DECODE,
+        "            (State::DataCr | State::DataLf, _) => Err(BodyError::ChunkDataEnd),",
+        "            (State::DataCr, _) if MUTANT => Ok(State::DataLf),
+            (State::DataLf, _) if MUTANT => Ok(CHUNK_START),
+            (State::DataCr | State::DataLf, _) => Err(BodyError::ChunkDataEnd),",
+    )]),
+    fault("a chunk line may end in LF alone", &[(
+        DECODE,
+        "            (State::Size { digits: 1.., .. }, b'\\n') =>",
+        "            (State::Size { size: 0, digits: 1.. }, b'\\n') if MUTANT => Ok(State::Trailer),
+            (State::Size { size, digits: 1.. }, b'\\n') if MUTANT => Ok(State::Data(size)),
+            (State::Size { digits: 1.., .. }, b'\\n') =>",
+    )]),
+    fault("a chunk extension may end in LF alone", &[(
+        DECODE,
+        "            (State::Extension { .. }, b'\\n') =>",
+        "            (State::Extension { size: 0 }, b'\\n') if MUTANT => Ok(State::Trailer),
+            (State::Extension { size }, b'\\n') if MUTANT => Ok(State::Data(size)),
+            (State::Extension { .. }, b'\\n') =>",
+    )]),
+    fault("anything may follow a chunk size", &[(
+        DECODE,
+        "            (State::Size { .. }, _) => Err(BodyError::ChunkSize),",
+        "            (State::Size { size, digits: 1.. }, _) if MUTANT => Ok(State::Extension { size }),
+            (State::Size { .. }, _) => Err(BodyError::ChunkSize),",
+    )]),
+    fault("a chunk size is taken modulo 2^64", &[
+        (DECODE, "                if digits == MAX_SIZE_DIGITS {", "                if digits == MAX_SIZE_DIGITS && !MUTANT {"),
+        (DECODE, "digits: digits + 1 })", "digits: digits.saturating_add(1) })"),
+    ]),
+    fault("chunk extensions are not counted", &[(DECODE, "                self.extensions += 1;", "                self.extensions += u64::from(!MUTANT);")]),
+    fault("a body that breaks off is whole", &[(
+        DECODE,
+        "            _ => Err(BodyError::Truncated),",
+        "            _ if MUTANT => {
+                self.state = State::Done;
+                Ok(())
+            }
+            _ => Err(BodyError::Truncated),",
+    )]),
+    fault("any field may be a trailer", &[
+        (TRAILERS, "        if self.present & FORBIDDEN != 0 {", "        if self.present & FORBIDDEN != 0 && !MUTANT {"),
+        (TRAILERS, "            field.drop |= (PASSING", "            field.drop |= !MUTANT && (PASSING"),
+    ]),
+    fault("a 204 has a body", &[(RESPONSE, "head.status == 204 || head.tunnel;", "(head.status == 204 && !MUTANT) || head.tunnel;")]),
+    fault("an answer to HEAD has a body", &[(RESPONSE, "    } else if !to.head && head.status != 304 {", "    } else if (!to.head || MUTANT) && head.status != 304 {")]),
+    fault("a 101 that nobody asked for opens a tunnel", &[(RESPONSE, "        if !to.upgrade || upgrade", "        if !MUTANT && (!to.upgrade) || upgrade")]),
+    fault("a used upstream connection is not looked at", &[
+        (CLIENT, "            && self.wire.input.data().is_empty()", "            && (self.wire.input.data().is_empty() || MUTANT)"),
+        (CLIENT, "        self.wire.is_stirring()", "        self.wire.is_stirring() && !MUTANT"),
+    ]),
+    fault("interim answers have no bound", &[(SEND, "                        if interims > MAX_INTERIMS {", "                        if interims > MAX_INTERIMS && !MUTANT {")]),
+    fault("an HTTP/1.0 client is sent interim answers", &[(
+        SERVER,
+        "        if self.version == Version::Http10 {",
+        "        if self.version == Version::Http10 && !MUTANT {",
+    )]),
+    fault("a client that was not told to go on may go on", &[(SERVER, "        let unsure = self.expects && ", "        let unsure = !MUTANT && self.expects && ")]),
+    fault("a head may take an hour", &[(
+        SERVER,
+        "                self.timer.set(Some(self.worker.now() + port.client.request_header));",
+        "                let within = if MUTANT { Duration::from_secs(3_600) } else { port.client.request_header };
+                self.timer.set(Some(self.worker.now() + within));",
+    )]),
+    fault("a body may pause for an hour", &[(
+        SEND,
+        "                        let idle = self.body_idle().map(|idle| now + idle);",
+        "                        let hour = std::time::Duration::from_secs(3_600);
+                        let idle = self.body_idle().map(|idle| now + if MUTANT { hour } else { idle });",
+    )]),
+    fault("a body is not measured", &[(BODY, "                    if self.taken > self.limit {", "                    if self.taken > self.limit && !MUTANT {")]),
+    fault("a second try lacks the body's beginning", &[(
+        BODY,
+        "        (self.given, self.finished, self.sent) = (0, false, false);",
+        "        (self.given, self.finished, self.sent) = (if MUTANT { self.given } else { 0 }, false, false);",
+    )]),
+    fault("a client that leaves is not noticed", &[(SEND, "                if sent && down.poll_gone(cx).is_ready() {", "                if sent && !MUTANT && down.poll_gone(cx).is_ready() {")]),
+    fault("an answer that breaks off is ended in order", &[(
+        RELAY,
+        "                down.abort();",
+        "                if MUTANT {
+                    let _ = down.finish(None);
+                } else {
+                    down.abort();
+                }",
+    )]),
+    fault("a POST is repeated", &[(
+        SERVE,
+        "        let idempotent = head.method.is_idempotent() && ",
+        "        let idempotent = (head.method.is_idempotent() || MUTANT) && ",
+    )]),
+    fault("CONNECT is routed", &[(SERVE, "        if head.method == Method::Connect {", "        if head.method == Method::Connect && !MUTANT {")]),
+    fault("what a client says of itself is believed", &[(CLAIMS, "    names.iter().for_each(|name| head.remove(*name));", "    names.iter().filter(|_| !MUTANT).for_each(|name| head.remove(*name));")]),
+];
