@@ -1,10 +1,15 @@
 //! What the promises have in common: a proxy in front of something, and users of it.
 #![forbid(unsafe_code)]
 
+pub mod soak;
+pub mod storm;
+pub mod streams;
+
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use causeway_testkit::client::{Answer, get_as};
+use causeway_testkit::client::{Answer, Client, Error, get_as};
 use causeway_testkit::config::Config;
 use causeway_testkit::ports::PortLease;
 use causeway_testkit::proxy::{Folder, Proxy, gateway};
@@ -19,7 +24,8 @@ pub struct Site {
     pub at: SocketAddr,
     /// What it was started with; edit it and [`Proxy::reload`].
     pub config: Config,
-    _lease: PortLease,
+    /// Keeps the address.
+    pub lease: PortLease,
 }
 
 impl Site {
@@ -34,7 +40,7 @@ impl Site {
         edit(&mut config);
         folder.write(&config.text());
         let proxy = Proxy::start_in(Arc::new(folder)).await;
-        Site { proxy, at: lease.addr(), config, _lease: lease }
+        Site { proxy, at: lease.addr(), config, lease }
     }
 
     /// A proxy in front of one cluster `a` with these endpoints.
@@ -61,6 +67,39 @@ impl Site {
     pub async fn raw(&self) -> Raw {
         Raw::connect(self.at).await
     }
+}
+
+/// Sends request after request until the server ends the connection in an orderly way. An error is one that a
+/// user would have seen.
+///
+/// # Errors
+/// A request that was sent and got no answer.
+///
+/// # Panics
+/// At an answer other than 200.
+pub async fn keep_asking(mut client: Client, answered: Arc<AtomicU64>) -> Result<(), Error> {
+    loop {
+        let answer = client.get("/", &[("x-user-id", "u")]).await;
+        match answer {
+            Ok(answer) => {
+                assert_eq!(answer.status, 200);
+                answered.fetch_add(1, Relaxed);
+                if answer.header("connection") == "close" {
+                    return Ok(());
+                }
+            }
+            // Not sent: an HTTP/2 connection that has said GOAWAY takes no more.
+            Err(error) if error.downcast_ref::<hyper::Error>().is_some_and(is_unsent) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn is_unsent(error: &hyper::Error) -> bool {
+    let goaway = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
+    let refused =
+        goaway.is_some_and(|error| error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR));
+    error.is_canceled() || error.is_closed() || refused
 }
 
 /// Whole requests that an upstream has received.

@@ -330,7 +330,9 @@ async fn an_answer_that_was_cut_is_never_taken_for_whole() {
         if let Some(head) = head {
             let status = head.status();
             let message = raw.body(head, false).await;
-            assert_eq!((status, message.end), (200, End::Cut), "HTTP/1.1, {what}");
+            // An error, where nothing of the answer had been passed on yet.
+            let told = (status, message.end);
+            assert!(told == (200, End::Cut) || told == (502, End::Whole), "HTTP/1.1, {what}: {told:?}");
         }
         let mut client = Client::http2(site.at).await.expect("a connection");
         let answer = client.get("/", &[]).await;

@@ -4,41 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use causeway_testkit::client::{Answer, Client, Error, empty, fetch};
+use causeway_testkit::client::{Answer, Client, empty, fetch};
 use causeway_testkit::origin::{Fault, Origin, addrs};
 use causeway_testkit::wait::{WATCHDOG, until};
-use causeway_tests::Site;
+use causeway_tests::{Site, keep_asking};
 use http::Method;
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-
-/// Sends request after request until the server ends the connection in an orderly way. An error is one that a
-/// user would have seen.
-async fn keep_asking(mut client: Client, answered: Arc<AtomicU64>) -> Result<(), Error> {
-    loop {
-        let answer = client.get("/", &[("x-user-id", "u")]).await;
-        match answer {
-            Ok(answer) => {
-                assert_eq!(answer.status, 200);
-                answered.fetch_add(1, Relaxed);
-                if answer.header("connection") == "close" {
-                    return Ok(());
-                }
-            }
-            // Not sent: an HTTP/2 connection that has said GOAWAY takes no more.
-            Err(error) if error.downcast_ref::<hyper::Error>().is_some_and(is_unsent) => return Ok(()),
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-fn is_unsent(error: &hyper::Error) -> bool {
-    let goaway = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
-    let refused =
-        goaway.is_some_and(|error| error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR));
-    error.is_canceled() || error.is_closed() || refused
-}
 
 #[tokio::test]
 async fn sigterm_under_load_fails_no_request_and_exits_with_0() {

@@ -124,23 +124,25 @@ async fn what_a_full_cluster_refuses_the_next_one_takes() {
 async fn client_connections_are_limited_and_one_that_ends_makes_room() {
     let origin = Origin::start("a", 0).await;
     let site = Site::start(|config| {
-        config.cluster("a", 1, &[origin.addr()]).client_policy(json!({"limits": {"connections": 3}}));
+        let limits = json!({"limits": {"connections": 3, "connectionsPerAddress": 0}});
+        config.cluster("a", 1, &[origin.addr()]).client_policy(limits);
     })
     .await;
     let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    origin.fault(Fault::Hang);
     let mut held: Vec<Raw> = Vec::new();
-    for _ in 0..3 {
+    for busy in 1..=3 {
         let mut raw = site.raw().await;
         raw.send(get).await.expect("sent");
-        assert_eq!(raw.response().await.status(), 200);
+        until("a request under way", WATCHDOG, async || origin.seen().in_flight == busy).await;
         held.push(raw);
     }
     let mut refused = site.raw().await;
     // It may be closed before or after it has sent something.
     let _ = refused.send(get).await;
     assert!(refused.is_closed().await);
+    origin.fault(Fault::Ok);
     for raw in &mut held {
-        raw.send(get).await.expect("sent");
         assert_eq!(raw.response().await.status(), 200, "those inside are not disturbed");
     }
     drop(held.pop());

@@ -258,13 +258,19 @@ async fn two_hundred_reloads_under_load_fail_nothing_and_keep_no_memory() {
             after_twenty = site.proxy.process.resident_kib();
         }
     }
-    let after_all = site.proxy.process.resident_kib();
     users.stop();
     let summary = users.finish().await;
-    eprintln!("200 reloads in {:?}; {after_twenty} KiB, then {after_all} KiB", began.elapsed());
+    eprintln!("200 reloads in {:?}", began.elapsed());
     assert_eq!((summary.errors, summary.shed, summary.stale_retries), (0, 0, 0), "{:?}", summary.outcomes);
     assert!(summary.requests >= 1_000, "{} requests", summary.requests);
-    assert!(after_all * 100 <= after_twenty * 105, "{after_twenty} KiB became {after_all} KiB");
+    // What is out of use is let go of within seconds, by the thread that reloads.
+    let mut after_all = 0;
+    until("no more memory than after 20 reloads", WATCHDOG, async || {
+        after_all = site.proxy.process.resident_kib();
+        eprintln!("{after_twenty} KiB became {after_all} KiB");
+        after_all * 100 <= after_twenty * 105
+    })
+    .await;
     let page = site.proxy.page("/config").await;
     assert_eq!((&page["applied"], &page["refused"]), (&json!(201), &json!(0)));
 }
