@@ -1,0 +1,34 @@
+//! A PROXY protocol header: where it ends does not depend on how it arrives, and what we write is read as it was meant.
+
+use causeway_proxy::listen::proxy_protocol::{MAX_V2, Progress, Version, parse, write};
+
+pub fn run(input: &[u8]) {
+    let Ok(Progress::Complete(header)) = parse(input) else {
+        // What is refused whole is refused, or waited for, from its first byte on, and never taken.
+        for end in 0..input.len() {
+            assert!(
+                !matches!(parse(&input[..end]), Ok(Progress::Complete(_))),
+                "a part is taken, the whole is not"
+            );
+        }
+        return;
+    };
+    assert!(header.length <= input.len() && header.length <= MAX_V2);
+    for end in 0..header.length {
+        match parse(&input[..end]) {
+            // More than is asked for would be taken from whoever comes next on the connection.
+            Ok(Progress::Incomplete { at_least }) => assert!(end < at_least && at_least <= header.length),
+            other => panic!("{end} of {} bytes: {other:?}", header.length),
+        }
+    }
+    assert_eq!(parse(&input[..header.length]).ok(), Some(Progress::Complete(header)));
+    for version in [Version::V1, Version::V2] {
+        let written = write(version, header.addresses.as_ref());
+        match parse(&written) {
+            Ok(Progress::Complete(again)) => {
+                assert_eq!((again.length, again.addresses), (written.len(), header.addresses));
+            }
+            other => panic!("{version:?} {:?} is read as {other:?}", header.addresses),
+        }
+    }
+}
