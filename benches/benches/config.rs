@@ -12,6 +12,7 @@ use causeway_proxy::request::{key, match_route};
 use causeway_proxy::snapshot::Snapshot;
 use causeway_proxy::snapshot::cell::SnapshotCell;
 use causeway_proxy::snapshot::compile::compile;
+use causeway_proxy::upstream::discover::Discovered;
 use causeway_proxy::upstream::permit::RequestPermit;
 use causeway_proxy::upstream::registry::Registry;
 use causeway_proxy::upstream::view::ServiceView;
@@ -48,7 +49,7 @@ fn config(shape: Named) -> Config {
 }
 
 fn snapshot(shape: Named, registry: &Registry) -> Arc<Snapshot> {
-    Arc::new(compile(config(shape), registry, None).expect("the fixture compiles"))
+    Arc::new(compile(config(shape), &Discovered::default(), registry, None).expect("the fixture compiles"))
 }
 
 /// Text to validated model.
@@ -64,7 +65,7 @@ fn compile_first(bencher: Bencher, shape: Named) {
     let config = config(shape);
     bencher.with_inputs(|| config.clone()).bench_local_values(|config| {
         let registry = Registry::new(1);
-        compile(config, &registry, None)
+        compile(config, &Discovered::default(), &registry, None)
     });
 }
 
@@ -75,7 +76,7 @@ fn compile_again(bencher: Bencher, shape: Named) {
     let (config, previous) = (config(shape), snapshot(shape, &registry));
     bencher
         .with_inputs(|| config.clone())
-        .bench_local_values(|config| compile(config, &registry, Some(&previous)));
+        .bench_local_values(|config| compile(config, &Discovered::default(), &registry, Some(&previous)));
 }
 
 /// Runs a sample of what takes nanoseconds: see `policy`.

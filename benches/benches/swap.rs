@@ -8,19 +8,21 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use causeway_benches::fixture::{LARGE, SMALL, Shape};
 use causeway_benches::rival::Rival;
 use causeway_config::{Config, Source, Strictness};
 use causeway_proxy::health::HealthHandle;
+use causeway_proxy::listen::crowd::Crowd;
 use causeway_proxy::shared::Shared;
 use causeway_proxy::snapshot::Snapshot;
 use causeway_proxy::snapshot::cell::SnapshotCell;
 use causeway_proxy::snapshot::compile::compile;
 use causeway_proxy::telemetry::access_log::AccessLog;
 use causeway_proxy::upstream::cell::Limit;
+use causeway_proxy::upstream::discover::Discovered;
 use causeway_proxy::upstream::registry::Registry;
 use causeway_proxy::worker::{Mail, Mailboxes, Worker};
 use divan::{AllocProfiler, Bencher};
@@ -69,8 +71,8 @@ fn config(shape: Shape) -> Config {
 
 /// Two snapshots of one configuration, as before and after a reload that changed nothing.
 fn two(shape: Shape, registry: &Registry) -> [Arc<Snapshot>; 2] {
-    let first = compile(config(shape), registry, None).expect("it compiles");
-    let second = compile(config(shape), registry, Some(&first)).expect("it compiles");
+    let first = compile(config(shape), &Discovered::default(), registry, None).expect("it compiles");
+    let second = compile(config(shape), &Discovered::default(), registry, Some(&first)).expect("it compiles");
     [Arc::new(first), Arc::new(second)]
 }
 
@@ -88,6 +90,9 @@ impl Desk {
         let snapshots = two(shape, &registry);
         let shared = Shared {
             started: Instant::now(),
+            born: SystemTime::now(),
+            generation: 0,
+            crowd: Crowd::default(),
             workers: 1,
             registry,
             snapshots: SnapshotCell::new(snapshots[0].clone()),
@@ -98,6 +103,7 @@ impl Desk {
             access_log: AccessLog::start(),
             draining: AtomicBool::new(false),
             config_status: Mutex::default(),
+            discovery: Arc::default(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let tasks = LocalSet::new();
@@ -245,6 +251,11 @@ fn last_drop(bencher: Bencher, shape: Named) {
     let registry = Registry::new(1);
     let (config, next) = (config(shape.0), two(shape.0, &registry));
     bencher
-        .with_inputs(|| Arc::new(compile(config.clone(), &registry, Some(&next[0])).expect("it compiles")))
+        .with_inputs(|| {
+            Arc::new(
+                compile(config.clone(), &Discovered::default(), &registry, Some(&next[0]))
+                    .expect("it compiles"),
+            )
+        })
         .bench_local_values(drop);
 }

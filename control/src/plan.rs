@@ -16,8 +16,8 @@ use causeway_proxy_policy::{
 /// standard deviations of a 50 % share are 0.9).
 pub const SAMPLE: usize = 12_000;
 
-/// Compiles a service. A cluster that the configuration does not define gets one made-up endpoint, so that
-/// the choice among clusters, which does not depend on it, can still be told.
+/// Compiles a service. A cluster that the configuration does not define, or whose endpoints a proxy looks up, gets
+/// one made-up endpoint, so that the choice among clusters, which does not depend on it, can still be told.
 pub fn compile(service: &MultiClusterService, clusters: &BTreeMap<String, Arc<Cluster>>) -> ServicePlan {
     let algorithm = match service.load_balancer.algorithm {
         EndpointAlgorithm::Rendezvous => endpoints::EndpointAlgorithm::Rendezvous,
@@ -25,8 +25,11 @@ pub fn compile(service: &MultiClusterService, clusters: &BTreeMap<String, Arc<Cl
     };
     let params = service.clusters.iter().map(|entry| {
         let members = match clusters.get(&entry.endpoints_ref) {
-            Some(cluster) => cluster.endpoints.iter().map(endpoint).collect(),
-            None => vec![endpoints::EndpointParams { address: "(not given)".to_owned(), weight: 1 }],
+            None => vec![made_up("(not given)".to_owned())],
+            Some(cluster) => match &cluster.discovery {
+                None => cluster.endpoints.iter().map(endpoint).collect(),
+                Some(discovery) => vec![made_up(format!("(looked up: {discovery})"))],
+            },
         };
         ClusterParams {
             name: entry.name.clone(),
@@ -48,6 +51,10 @@ pub fn compile(service: &MultiClusterService, clusters: &BTreeMap<String, Arc<Cl
             .map(|rule| FailoverParams { from: rule.from.clone(), to: rule.to.clone() })
             .collect(),
     })
+}
+
+fn made_up(address: String) -> endpoints::EndpointParams {
+    endpoints::EndpointParams { address, weight: 1 }
 }
 
 fn endpoint(endpoint: &causeway_config::Endpoint) -> endpoints::EndpointParams {

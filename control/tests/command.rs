@@ -89,6 +89,16 @@ fn explain_names_home_and_order_and_a_loss_leads_to_the_next() {
 }
 
 #[test]
+fn explain_says_of_looked_up_endpoints_where_a_proxy_looks() {
+    let looked_up = r#"{discovery: {dns: {name: api.east.test, port: 80}}}"#;
+    let listed = r#"{endpoints: [{address: "10.0.0.1:80"}, {address: "10.0.0.2:80"}]}"#;
+    let folder = config(&SOUND.replace(listed, looked_up));
+    let path = folder.path().to_str().expect("a path");
+    let told = stdout(&causeway(&["explain", "--config", path, "--key", "alice", "--lost", "west"]));
+    assert!(told.contains("goes to   east (looked up: dns A api.east.test:80)"), "{told}");
+}
+
+#[test]
 fn explain_hashes_an_address_as_the_proxy_does_by_its_octets() {
     let folder = config(
         &SOUND.replace("consistentHash: {httpHeaderName: x-user-id}", "consistentHash: {useSourceIp: true}"),

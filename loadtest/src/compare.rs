@@ -107,14 +107,20 @@ fn installed(wanted: &Wanted, results: &mut Results) -> Result<Vec<Installed>, S
     Ok(peers)
 }
 
-/// The jobs that this machine has descriptors for.
-fn jobs(wanted: &Wanted, results: &mut Results) -> Result<Vec<Job>, String> {
+/// Allows this process, and those it starts, as many files as it may have. Says how many; `None` = no limit.
+pub(crate) fn raise_descriptors() -> Result<Option<u64>, String> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
         .map_err(|e| format!("the limit of descriptors: {e}"))?;
+    Ok(limit.maximum)
+}
+
+/// The jobs that this machine has descriptors for.
+fn jobs(wanted: &Wanted, results: &mut Results) -> Result<Vec<Job>, String> {
+    let maximum = raise_descriptors()?;
     let mut jobs = wanted.jobs.clone();
-    if limit.maximum.is_some_and(|most| most < DESCRIPTORS) && jobs.contains(&Job::Most) {
+    if maximum.is_some_and(|most| most < DESCRIPTORS) && jobs.contains(&Job::Most) {
         jobs.retain(|&job| job != Job::Most);
         miss(results, format!("{}: a process may open fewer than {DESCRIPTORS} files", Job::Most.title()));
     }
@@ -156,7 +162,7 @@ fn line(sample: &Sample, began: Instant) -> String {
 }
 
 /// A folder for the runs. Under the temporary folder, not the repository: what is watched for changes must not see it.
-fn scratch() -> Result<PathBuf, String> {
+pub(crate) fn scratch() -> Result<PathBuf, String> {
     let path = std::env::temp_dir().join(format!("causeway-loadtest-{}", std::process::id()));
     std::fs::create_dir_all(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     // nginx drops its rights and still wants to write here.

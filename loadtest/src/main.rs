@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use causeway_loadtest::compare::{self, Wanted};
 use causeway_loadtest::job::Job;
+use causeway_loadtest::overload::{self, Scenario};
 use causeway_loadtest::peer::Peer;
 use causeway_loadtest::report::{self, readme, table};
 use causeway_loadtest::results::Results;
@@ -24,6 +25,21 @@ struct Flags {
 enum Command {
     /// Runs every peer at every job, and writes results, tables and plots
     Compare(Compare),
+    /// Runs our proxy at its capacity and at a multiple of it, and tells what is served and how soon
+    Overload {
+        /// How many times its capacity is asked of it
+        #[arg(long, default_value_t = 3.0)]
+        times: f64,
+        /// Seconds of each measurement
+        #[arg(long, default_value_t = 10.0)]
+        seconds: f64,
+        /// Connections
+        #[arg(long, default_value_t = 8_000)]
+        connections: usize,
+        /// `overload.queueTime.target`; 0s: no shedding
+        #[arg(long, default_value = "20ms")]
+        target: String,
+    },
     /// Makes tables, plots and the README's table again from the results
     Report {
         /// Where they are
@@ -77,6 +93,9 @@ fn committed() -> PathBuf {
 fn main() -> ExitCode {
     let done = match Flags::parse().command {
         Command::Compare(flags) => compare_all(&flags),
+        Command::Overload { times, seconds, connections, target } => {
+            overload::run(&Scenario { times, seconds, connections, target })
+        }
         Command::Report { results } => tell(&results),
         Command::Origin { ports } => origin::serve(&ports),
         Command::Relay { listen, upstream } => relay::serve(listen, upstream),

@@ -135,6 +135,7 @@ impl Bench {
             connections: shape.connections,
             streams: shape.streams,
             rate: shape.rate,
+            impatient: false,
             path: shape.path.to_owned(),
             fresh: shape.fresh,
             users: USERS,

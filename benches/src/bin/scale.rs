@@ -12,6 +12,7 @@ use causeway_benches::ratio::{self, Estimate};
 use causeway_benches::subject::{CpuTime, Program, Running, Site};
 use causeway_benches::traffic::{self, Clients, Plan};
 use causeway_proxy::snapshot::{compile::compile, from_file};
+use causeway_proxy::upstream::discover::Discovered;
 use causeway_proxy::upstream::registry::Registry;
 use clap::Parser;
 
@@ -139,7 +140,7 @@ fn load(shape: Shape, origin: u16) -> Result<(), String> {
         let config = from_file::read(&site.config())?.config;
         read.push(began.elapsed().as_secs_f64() * 1e3);
         let began = Instant::now();
-        let snapshot = compile(config, &Registry::new(1), None)?;
+        let snapshot = compile(config, &Discovered::default(), &Registry::new(1), None)?;
         compiled.push(began.elapsed().as_secs_f64() * 1e3);
         drop(snapshot);
     }

@@ -18,7 +18,7 @@ mod picture;
 mod plain;
 pub mod processes;
 mod proxy_view;
-mod random;
+pub mod random;
 mod run;
 mod stage;
 mod switchboard;

@@ -118,6 +118,8 @@ fn inventory(config: &Config) -> String {
         (config.services.len(), "service"),
         (config.clusters.len(), "cluster"),
         (config.client_policies.len(), "client policy"),
+        (config.rate_limits.len(), "rate limit"),
+        (config.fault_injections.len(), "fault injection"),
         (config.application_sets.len(), "application set"),
         (config.cost_policies.len(), "cost policy"),
     ]

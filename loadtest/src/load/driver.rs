@@ -42,6 +42,9 @@ pub struct Driver {
     requests: Requests,
     rate: Option<f64>,
     pace: Pace,
+    impatient: bool,
+    /// Requests that were due and given up.
+    given_up: u64,
     fresh: bool,
     connections: Vec<Connection>,
     free: VecDeque<usize>,
@@ -98,6 +101,8 @@ impl Driver {
             requests: Requests::new(plan)?,
             rate: plan.rate,
             pace: Pace::new(plan.rate, Instant::now()),
+            impatient: plan.impatient,
+            given_up: 0,
             fresh,
             connections: (0..plan.connections).map(connection).collect(),
             free: (0..places).flat_map(|_| 0..plan.connections).collect(),
@@ -143,11 +148,12 @@ impl Driver {
     /// Starts the rate anew. What was due before and not sent never will be.
     pub fn pace_from(&mut self, begin: Instant) {
         self.pace = Pace::new(self.rate, begin);
+        self.given_up = 0;
     }
 
     /// Requests that were due before this time and were not sent.
     pub fn late(&self, end: Instant) -> u64 {
-        self.pace.late(end)
+        self.given_up + self.pace.late(end)
     }
 
     /// Waits for the answers to what is under way, and begins nothing.
@@ -184,6 +190,9 @@ impl Driver {
             }
             self.pace.take();
             self.start(at, due);
+        }
+        if self.impatient && next.is_none() {
+            self.given_up += self.pace.skip(now);
         }
         // Not before: what was started may have broken at once.
         let rested = self.resting.front().map(|&(until, _)| until);

@@ -55,6 +55,9 @@ pub struct Plan {
     pub streams: usize,
     /// Requests a second over all connections (open loop). `None`: the next one as soon as there is an answer.
     pub rate: Option<f64>,
+    /// Open loop: a request that is due and finds no connection free is given up, as by a client that has had enough.
+    /// Otherwise it waits for one, and its latency counts from when it was due.
+    pub impatient: bool,
     /// The request's path.
     pub path: String,
     /// HTTP/1.1: a new connection for each request, with `Connection: close`.
@@ -77,6 +80,7 @@ impl Plan {
             connections: 1,
             streams: 1,
             rate: None,
+            impatient: false,
             path: "/".to_owned(),
             fresh: false,
             users: 10_000,

@@ -57,6 +57,15 @@ impl Pace {
         }
     }
 
+    /// Takes all requests that were due before this time, and says how many.
+    pub fn skip(&mut self, by: Instant) -> u64 {
+        let late = self.late(by);
+        if let Pace::Open { taken, .. } = self {
+            *taken += late;
+        }
+        late
+    }
+
     /// Requests that were due before this time and are not yet taken.
     pub fn late(&self, by: Instant) -> u64 {
         match self {

@@ -161,6 +161,25 @@ fn a_stall_is_charged_to_all_that_were_due_meanwhile() {
 }
 
 #[test]
+fn the_impatient_give_up_what_finds_no_connection_and_charge_nobody_for_it() {
+    let port = server(|mut stream| {
+        while request(&mut stream).is_some() {
+            thread::sleep(Duration::from_millis(20)); // It is slow.
+            if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").is_err() {
+                return;
+            }
+        }
+    });
+    let length = Duration::from_millis(1000);
+    let slow = Plan { connections: 1, rate: Some(1000.0), warm_up: Duration::ZERO, length, ..plan(port) };
+    let outcome = outcome(&Plan { impatient: true, ..slow });
+    assert_eq!(outcome.errors, 0, "{outcome:?}");
+    assert!((980..=1000).contains(&(outcome.requests + outcome.late)), "{outcome:?}");
+    // Whoever waits for a connection in this queue waits for half a second at last.
+    assert!(outcome.p50_us < 200_000.0, "{outcome:?}");
+}
+
+#[test]
 fn held_connections_stay_open_until_the_server_closes_them() {
     let mut held = hold(&Plan { connections: 300, ..plan(relayed(origin())) }).unwrap();
     assert_eq!(held.open(), Ok(300));
