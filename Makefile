@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help setup demo test lint smoke bench bench-peers guard doc ci clean
+.PHONY: help setup demo test lint smoke soak bench bench-peers guard fuzz fuzz-merge doc ci clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,7 +13,8 @@ setup: ## Install what a build needs beside Rust, or say how
 demo: setup ## Three clusters, a proxy and 1,000 users on this machine
 	$(CARGO) run --locked --release --bin causeway -- demo
 
-test: setup ## All tests, then the optimised programs once
+test: ## All tests, then the optimised programs once
+	@.ci/setup --test
 	$(CARGO) test --workspace --locked
 	.ci/smoke
 
@@ -27,6 +28,9 @@ lint: ## Format, clippy, dependency rules, licences and bans
 smoke: setup ## Only the optimised programs, once
 	.ci/smoke
 
+soak: setup ## Half an hour of mixed load and faults; fails at a leak, a panic, a hang or a wrong answer
+	$(CARGO) run --locked --release -p causeway-tests --bin soak -- --minutes 30
+
 bench: setup ## What decisions, configs and the size of a config cost; some minutes on a quiet machine
 	$(CARGO) bench --locked -p causeway-benches
 	$(CARGO) build --locked --release -p causeway-proxy
@@ -38,6 +42,12 @@ bench-peers: setup ## This proxy beside HAProxy, nginx, Envoy, Traefik and Pingo
 
 guard: setup ## Instructions a request, against the committed counts
 	.ci/instructions
+
+fuzz: setup ## Each fuzz target for ten million executions (FUZZ_RUNS); needs a C++ compiler; hours
+	.ci/fuzz run
+
+fuzz-merge: setup ## Keep what the fuzzer learnt, in fuzz/corpus
+	.ci/fuzz merge
 
 doc: setup ## The crates' documentation, in target/doc
 	$(CARGO) doc --workspace --no-deps --locked
