@@ -2,7 +2,7 @@
 //!
 //! The decision is the policy's ([`causeway_proxy_policy::overload`]); here its signs are taken. Queue time is measured
 //! with a marker: a request that comes wakes a task of our own, which gets the place at the end of the worker's queue,
-//! and is timed until its turn. At most one marker is out, at most one every [`EVERY`], and none without requests: an
+//! and is timed until its turn. At most one marker is out, at most one every `EVERY`, and none without requests: an
 //! idle worker does not wake up for this.
 //!
 //! It is timed by the thread's own CPU clock. What the marker waits for is the work before it; that another process

@@ -235,7 +235,7 @@ impl Worker {
     /// Takes a place for a new connection of a client; false = all are taken, by clients that do something.
     ///
     /// At the limit those that have been idle longest give way, so that a hoard of silent connections keeps nobody
-    /// out. They end on their own wake-ups: until then the count is above the limit, by [`EVICT`] a worker at most.
+    /// out. They end on their own wake-ups: until then the count is above the limit, by `EVICT` a worker at most.
     pub fn take_place(&self, limit: u32) -> bool {
         let taken = &self.shared.downstream;
         if taken.try_take(limit) {

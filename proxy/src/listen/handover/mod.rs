@@ -14,7 +14,7 @@
 //! measured), so none is closed: not here, and not when the number of workers changes (see [`super::bind::spread`]).
 //!
 //! Until `yours` the old process serves as if nothing happened, and if the new one fails on the way (a bad config,
-//! a crash, silence for [`PATIENCE`]) it goes on doing so. Should the old one die on the way, the new one has the
+//! a crash, silence for `PATIENCE`) it goes on doing so. Should the old one die on the way, the new one has the
 //! sockets and serves alone. If the old one gave up just before it heard `serving`, it says so, and the new one ends.
 //!
 //! Both talk over a Unix socket in the state folder, which only its owner can open; each side asks the kernel who
