@@ -18,7 +18,7 @@ use crate::wait::{WATCHDOG, eventually, within};
 /// What PyPI is asked for. New versions by hand, so that two runs of one commit test the same programs.
 const PACKAGES: [&str; 2] = ["grpcio==1.85.3", "websockets==17.4"];
 
-/// A Python that has [`PACKAGES`].
+/// A Python that has `PACKAGES`.
 #[derive(Clone, Debug)]
 pub struct Python {
     program: PathBuf,
