@@ -172,7 +172,8 @@ async fn exchange(client: &mut Client, user: &str, wanted: &Wanted, body: Body) 
     let method = if wanted.upload > 0 { Method::POST } else { Method::GET };
     let path = if wanted.echo { "/stream" } else { "/" };
     if wanted.echo {
-        fields.extend([("content-type", "application/grpc"), ("te", "trailers")]);
+        // Its own deadline is what ends a call whose other side has fallen silent: pauses are a stream's right.
+        fields.extend([("content-type", "application/grpc"), ("te", "trailers"), ("grpc-timeout", "2S")]);
     }
     let request = client.request(method, path, &fields, body);
     let Ok(response) = client.send(request).await else { return (Fate::Lost, 0) };
