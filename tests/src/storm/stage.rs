@@ -120,7 +120,9 @@ impl Stage {
         loop {
             let state = State::of(&self.site.proxy).await;
             let left = [state.requests, state.permits, state.downstream, state.upstream, state.endpoints];
-            if left == [0.0; 5] && state.descriptors <= self.base.descriptors {
+            // A thread that compiled a configuration waits some seconds for the next (tokio's blocking pool, 10 s).
+            let back = state.descriptors <= self.base.descriptors && state.threads <= self.base.threads;
+            if left == [0.0; 5] && back {
                 return Ok(state);
             }
             if began.elapsed() > SETTLE {
