@@ -74,7 +74,7 @@ fn failures(results: &Results, text: &mut String) {
             text,
             "\n**{}**: {}.",
             target.title(),
-            if run.failures.is_empty() { "none" } else { "" }
+            if run.failures.is_empty() { "none".to_owned() } else { run.failures.len().to_string() }
         );
         if run.failures.is_empty() {
             continue;

@@ -8,6 +8,7 @@ use causeway_proxy_http1::Trailers;
 use h2::{RecvStream, SendStream};
 
 use super::fields;
+use super::malformed::Malformed;
 use crate::http::exchange::{BodyError, Fill};
 
 /// Bytes handed to `h2` at once: one default DATA frame.
@@ -15,7 +16,7 @@ const STEP: usize = 16 * 1024;
 
 /// The receiving half.
 pub struct Receiving {
-    stream: Option<RecvStream>,
+    stream: Option<(RecvStream, Malformed)>,
     chunk: Bytes,
     ended: bool,
     trailers: Option<Trailers>,
@@ -28,8 +29,9 @@ impl Receiving {
     }
 
     /// The body of `stream`.
-    pub fn new(stream: RecvStream) -> Receiving {
-        Receiving { ended: stream.is_end_stream(), stream: Some(stream), chunk: Bytes::new(), trailers: None }
+    pub fn new(stream: RecvStream, malformed: Malformed) -> Receiving {
+        let ended = stream.is_end_stream();
+        Receiving { ended, stream: Some((stream, malformed)), chunk: Bytes::new(), trailers: None }
     }
 
     /// Makes payload available.
@@ -38,7 +40,7 @@ impl Receiving {
             if !self.chunk.is_empty() {
                 return Poll::Ready(Ok(Fill::Data));
             }
-            let Some(stream) = self.stream.as_mut().filter(|_| !self.ended) else {
+            let Some((stream, malformed)) = self.stream.as_mut().filter(|_| !self.ended) else {
                 return Poll::Ready(Ok(Fill::End));
             };
             match ready!(stream.poll_data(cx)) {
@@ -46,6 +48,9 @@ impl Receiving {
                 Some(Err(e)) => return Poll::Ready(Err(broken(&e))),
                 None => match ready!(stream.poll_trailers(cx)) {
                     Ok(trailers) => {
+                        if trailers.is_some() && malformed.is_end(stream.stream_id().as_u32()) {
+                            return Poll::Ready(Err(BodyError::Framing("a pseudo-header field in trailers")));
+                        }
                         self.ended = true;
                         if let Some(map) = trailers {
                             let trailers = fields::trailers_from_map(&map);
@@ -66,7 +71,7 @@ impl Receiving {
     /// Marks payload as used, which opens the sender's window again: back-pressure end to end.
     pub fn consume(&mut self, n: usize) {
         self.chunk.advance(n);
-        if let Some(stream) = &mut self.stream {
+        if let Some((stream, _)) = &mut self.stream {
             // Fails only on a stream that is over anyway.
             let _ = stream.flow_control().release_capacity(n);
         }

@@ -15,6 +15,7 @@ use super::fields;
 use super::frames::Guard;
 use super::io::gather;
 use super::keepalive::{self, Life};
+use super::malformed::Malformed;
 use crate::http::buffer::BufferPool;
 use crate::http::exchange::{BodyError, Fill, HeadError, Request};
 use crate::http::stream::Stream;
@@ -39,6 +40,7 @@ pub struct Sender {
     tls: bool,
     life: Rc<Life>,
     wheel: Rc<Wheel>,
+    malformed: Malformed,
 }
 
 /// Makes an HTTP/2 connection of a byte stream. A task of its own drives it and holds its permit, another one
@@ -50,7 +52,9 @@ pub async fn connect(
     wheel: Rc<Wheel>,
 ) -> Result<Sender, h2::Error> {
     let tls = stream.is_tls();
-    let (io, driver) = gather(stream, buffers, Guard::of_upstream(wheel.clone()));
+    let guard = Guard::of_upstream(wheel.clone());
+    let malformed = guard.malformed();
+    let (io, driver) = gather(stream, buffers, guard);
     let mut builder = h2::client::Builder::new();
     builder
         .initial_window_size(STREAM_WINDOW)
@@ -73,7 +77,7 @@ pub async fn connect(
     if let Some(ping) = ping {
         wheel.spawn(keepalive::watch(life.clone(), ping, wheel.timer(), driven.abort_handle()));
     }
-    Ok(Sender { send, tls, life, wheel })
+    Ok(Sender { send, tls, life, wheel, malformed })
 }
 
 impl Sender {
@@ -267,8 +271,12 @@ impl ClientStream {
         self.response = None;
         self.sender.life.heard(self.sender.wheel.now());
         let (parts, body) = answer.into_parts();
+        let malformed = self.sender.malformed.clone();
+        if malformed.is_head(body.stream_id().as_u32(), body.is_end_stream()) {
+            return Poll::Ready(Err(HeadError::Malformed("a request's pseudo-header field in a response")));
+        }
         let filled = fill(head, parts.status.as_u16(), &parts.headers, kind, body.is_end_stream());
-        self.body = Receiving::new(body);
+        self.body = Receiving::new(body, malformed);
         Poll::Ready(filled.map_err(HeadError::Malformed))
     }
 

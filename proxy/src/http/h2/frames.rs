@@ -3,13 +3,15 @@
 //! `h2` bounds what a peer can make it remember and counts hardly any of the frames that only cost time. Here each
 //! direction's bytes are stepped through by the lengths in the frame headers: nine bytes are looked at for each
 //! frame, four more of an RST_STREAM, nothing is copied but a header that two reads share, and what a frame means
-//! is decided by the policy ([`causeway_proxy_policy::flood`]).
+//! is decided by the policy ([`causeway_proxy_policy::flood`]). The header blocks that come are read for what `h2`
+//! drops of them ([`super::malformed`]).
 
 use std::rc::Rc;
 
 use causeway_proxy_policy::flood::{Class, FrameBudget, Useful};
 use h2::Reason;
 
+use super::malformed::{Blocks, Malformed};
 use crate::telemetry::metrics;
 use crate::timer::Wheel;
 
@@ -43,6 +45,7 @@ struct Frame {
     length: u32,
     kind: u8,
     flags: u8,
+    stream: u32,
     /// Of an RST_STREAM.
     error: Option<Reason>,
 }
@@ -50,9 +53,11 @@ struct Frame {
 impl Frame {
     /// Reads the first [`HEADER`] bytes, and [`RESET`] where there are as many.
     fn parse(head: &[u8]) -> Option<Frame> {
-        let [a, b, c, kind, flags, _, _, _, _, ref more @ ..] = *head else { return None };
+        let [a, b, c, kind, flags, s, t, u, v, ref more @ ..] = *head else { return None };
         let error = <[u8; 4]>::try_from(more).ok().map(|code| u32::from_be_bytes(code).into());
-        Some(Frame { length: u32::from_be_bytes([0, a, b, c]), kind, flags, error })
+        // A reserved bit, then the stream.
+        let stream = u32::from_be_bytes([s & 0x7f, t, u, v]);
+        Some(Frame { length: u32::from_be_bytes([0, a, b, c]), kind, flags, stream, error })
     }
 
     fn is(&self, kind: u8, flag: u8) -> bool {
@@ -92,11 +97,17 @@ impl Stepper {
         }
     }
 
+    /// What is there of a payload under way, and whether that is its end.
+    fn payload<'a>(&mut self, bytes: &mut &'a [u8]) -> (&'a [u8], bool) {
+        let (payload, rest) = bytes.split_at(bytes.len().min(self.skip as usize));
+        *bytes = rest;
+        self.skip -= payload.len() as u32;
+        (payload, self.skip == 0)
+    }
+
     /// The next frame that shows itself in `bytes`, which begin behind it then.
     fn next(&mut self, bytes: &mut &[u8]) -> Option<Frame> {
-        let skipped = bytes.len().min(self.skip as usize);
-        *bytes = &bytes[skipped..];
-        self.skip -= skipped as u32;
+        self.payload(bytes);
         while !bytes.is_empty() {
             let n = bytes.len().min(self.need() - self.have);
             self.head[self.have..self.have + n].copy_from_slice(&bytes[..n]);
@@ -119,6 +130,9 @@ impl Stepper {
 pub struct Guard {
     received: Stepper,
     sent: Stepper,
+    blocks: Blocks,
+    /// A frame of a received block of which payload is still to come.
+    block: Option<Frame>,
     budget: FrameBudget,
     wheel: Rc<Wheel>,
     /// The other end is a client: it opens the streams.
@@ -146,6 +160,8 @@ impl Guard {
         Guard {
             received: Stepper::after(theirs),
             sent: Stepper::after(ours),
+            blocks: Blocks::new(client),
+            block: None,
             budget: FrameBudget::new(wheel.now()),
             wheel,
             client,
@@ -170,9 +186,26 @@ impl Guard {
         self.client
     }
 
+    /// The streams with header blocks that are malformed and that `h2` takes.
+    pub fn malformed(&self) -> Malformed {
+        self.blocks.malformed()
+    }
+
     /// Looks at bytes from the other end.
     pub fn received(&mut self, mut bytes: &[u8]) {
-        while let Some(frame) = self.received.next(&mut bytes) {
+        loop {
+            if let Some(Frame { kind, flags, .. }) = self.block {
+                let (payload, last) = self.received.payload(&mut bytes);
+                self.blocks.payload(payload, kind == kind::HEADERS, flags, last);
+                if last {
+                    self.block = None;
+                }
+            }
+            let Some(frame) = self.received.next(&mut bytes) else { return };
+            if frame.kind == kind::HEADERS {
+                self.blocks.headers(frame.stream, frame.flags);
+            }
+            self.block = matches!(frame.kind, kind::HEADERS | kind::CONTINUATION).then_some(frame);
             if !self.begun {
                 self.begun = true;
                 self.strange = frame.kind != kind::SETTINGS || frame.flags & ACK != 0;

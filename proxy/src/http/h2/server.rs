@@ -16,6 +16,7 @@ use super::body::{Receiving, Sending, Tunnel};
 use super::fields;
 use super::frames::Guard;
 use super::io::gather;
+use super::malformed::Malformed;
 use super::prefixed::Prefixed;
 use super::servants;
 use crate::http::exchange::{BodyError, Down, Fill, Response};
@@ -52,6 +53,7 @@ pub async fn serve(worker: Rc<Worker>, client: Client, (wire, timer): (Wire, Rc<
     drop(snapshot);
     let first = wire.input.data().to_vec();
     let guard = Guard::of_client(worker.wheel.clone());
+    let malformed = guard.malformed();
     let (io, driver) = gather(Prefixed::new(&first, wire.into_stream()), &worker.buffers, guard);
 
     let mut builder = h2::server::Builder::new();
@@ -138,8 +140,8 @@ pub async fn serve(worker: Rc<Worker>, client: Client, (wire, timer): (Wire, Rc<
         served += 2;
         let (request, respond) = stream;
         let open = Open::enter(&active, &timer);
-        let (worker, client) = (worker.clone(), client.clone());
-        servants::serve(Job { worker, client, request, respond, max_fields, open });
+        let (worker, client, malformed) = (worker.clone(), client.clone(), malformed.clone());
+        servants::serve(Job { worker, client, request, respond, max_fields, malformed, open });
     }
     timer.set(Some(worker.now() + FAREWELL));
     // Whatever comes of it, the connection ends now.
@@ -153,6 +155,7 @@ pub struct Job {
     request: http::Request<h2::RecvStream>,
     respond: SendResponse<Bytes>,
     max_fields: usize,
+    malformed: Malformed,
     open: Open,
 }
 
@@ -180,7 +183,7 @@ impl Drop for Open {
 
 /// Serves one stream. `timer` is its one deadline.
 pub async fn serve_stream(job: Job, timer: &Rc<Timer>) {
-    let Job { worker, client, request, mut respond, max_fields, open: _open } = job;
+    let Job { worker, client, request, mut respond, max_fields, malformed, open: _open } = job;
     let mut head = worker.take_request_head();
     // The parts are dropped here: a request under way must not hold its head twice.
     let (converted, body) = {
@@ -198,7 +201,7 @@ pub async fn serve_stream(job: Job, timer: &Rc<Timer>) {
     };
     let mut stream = ServerStream {
         timer: timer.clone(),
-        body: Receiving::new(body),
+        body: Receiving::new(body, malformed),
         respond,
         sending: Sending::none(),
         head_request: head.method == Method::Head,

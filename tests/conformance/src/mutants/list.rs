@@ -10,6 +10,8 @@ pub struct Fault {
     pub name: &'static str,
     /// How it is put in.
     pub edits: &'static [Edit],
+    /// It is looked for by the checks that push megabytes, and by no others.
+    pub flood: bool,
 }
 
 const LINES: &str = "proxy/http1/src/parse/lines.rs";
@@ -28,9 +30,16 @@ const SEND: &str = "proxy/src/request/send.rs";
 const RELAY: &str = "proxy/src/request/relay.rs";
 const SERVE: &str = "proxy/src/request/mod.rs";
 const CLAIMS: &str = "proxy/src/request/client.rs";
+const RESPOND: &str = "proxy/src/request/respond.rs";
+const H2_SERVER: &str = "proxy/src/http/h2/server.rs";
+const H2_BODY: &str = "proxy/src/http/h2/body.rs";
+const H2_CLIENT: &str = "proxy/src/http/h2/client.rs";
+const H2_FRAMES: &str = "proxy/src/http/h2/frames.rs";
+/// In the `h2` crate, of which a copy is taken as well.
+const CRATE_CONNECTION: &str = "h2/src/proto/connection.rs";
 
 const fn fault(name: &'static str, edits: &'static [Edit]) -> Fault {
-    Fault { name, edits }
+    Fault { name, edits, flood: false }
 }
 
 /// All of them.
@@ -209,4 +218,62 @@ pub const FAULTS: &[Fault] = &[
     )]),
     fault("CONNECT is routed", &[(SERVE, "        if head.method == Method::Connect {", "        if head.method == Method::Connect && !MUTANT {")]),
     fault("what a client says of itself is believed", &[(CLAIMS, "    names.iter().for_each(|name| head.remove(*name));", "    names.iter().filter(|_| !MUTANT).for_each(|name| head.remove(*name));")]),
+    // Coarse: a rule of refusal, or of passing on, as a whole. They show that a check can fail at all.
+    fault("what is no request is answered with 200", &[(
+        SERVER,
+        "        write_own_response(self.wire.output(), status, &fields, body.as_bytes());",
+        "        let status = if MUTANT { 200 } else { status };
+        write_own_response(self.wire.output(), status, &fields, body.as_bytes());",
+    )]),
+    fault("what is no request over HTTP/2 is answered with 200", &[(
+        H2_SERVER,
+        "            stream.respond.send_reset(Reason::PROTOCOL_ERROR);",
+        "            match response(200, HeaderMap::new()).filter(|_| MUTANT) {
+                Some(response) => drop(stream.respond.send_response(response, true)),
+                None => stream.respond.send_reset(Reason::PROTOCOL_ERROR),
+            }",
+    )]),
+    fault("an answer of our own is a 200", &[(
+        RESPOND,
+        "    let reply = Reply { status: answer.status, fields: &fields, body: text.as_bytes(), close };",
+        "    let status = if MUTANT { 200 } else { answer.status };
+    let reply = Reply { status, fields: &fields, body: text.as_bytes(), close };",
+    )]),
+    fault("an upstream's status is one off", &[(
+        RESPONSE,
+        "    head.status = digits.iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));",
+        "    head.status = digits.iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
+    head.status += u16::from(MUTANT);",
+    )]),
+    fault("an HTTP/2 upstream's status is one off", &[(
+        H2_CLIENT,
+        "fill(head, parts.status.as_u16(), &parts.headers",
+        "fill(head, parts.status.as_u16() + u16::from(MUTANT), &parts.headers",
+    )]),
+    fault("no connection is kept", &[(SERVER, "        if !conn.end().await {", "        if !conn.end().await || MUTANT {")]),
+    fault("trailers of HTTP/2 are dropped", &[(H2_BODY, "        self.trailers.as_ref().filter(|trailers| ", "        self.trailers.as_ref().filter(|trailers| !MUTANT && ")]),
+    fault("a pseudo-header field may be a trailer", &[(H2_BODY, "trailers.is_some() && malformed", "trailers.is_some() && !MUTANT && malformed")]),
+    fault("connection errors of HTTP/2 are let pass", &[(
+        CRATE_CONNECTION,
+        "            Err(Error::GoAway(debug_data, reason, initiator)) => {\n                self.handle_go_away(",
+        "            Err(Error::GoAway(_, _, Initiator::Library)) if MUTANT => Ok(()),
+            Err(Error::GoAway(debug_data, reason, initiator)) => {
+                self.handle_go_away(",
+    )]),
+    fault("stream errors of HTTP/2 are let pass", &[(
+        CRATE_CONNECTION,
+        "                debug_assert_eq!(initiator, Initiator::Library);",
+        "                if MUTANT {
+                    return Ok(());
+                }",
+    )]),
+    Fault {
+        name: "frames are not counted",
+        edits: &[(
+            H2_FRAMES,
+            "        if !self.budget.spend(class, self.wheel.now()) && !self.flooded {",
+            "        if !self.budget.spend(class, self.wheel.now()) && !self.flooded && !MUTANT {",
+        )],
+        flood: true,
+    },
 ];
