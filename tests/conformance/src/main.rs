@@ -71,7 +71,7 @@ async fn one(target: Target, only: Option<&str>, program: Option<PathBuf>) -> Re
         None => target.find(true)?.0,
     };
     let checks = run::chosen(only);
-    let failures = run::run(target, &program, &checks).await?;
+    let failures = run::twice(target, &program, &checks).await?;
     for (id, what) in &failures {
         println!("{id}: {what}");
     }
@@ -85,7 +85,7 @@ async fn compare(peers: &[Target], install: bool) -> Result<(), String> {
     results.checks = checks.iter().map(|check| check.id.to_owned()).collect();
     for target in Target::ALL.into_iter().filter(|target| peers.is_empty() || peers.contains(target)) {
         let (program, version) = target.find(install)?;
-        let failures = run::run(target, &program, &checks).await?;
+        let failures = run::twice(target, &program, &checks).await?;
         println!("{target}: {} of {} checks hold", checks.len().saturating_sub(failures.len()), checks.len());
         results.targets.insert(target, Run { version, failures });
     }

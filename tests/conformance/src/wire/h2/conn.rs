@@ -144,6 +144,22 @@ impl H2 {
         Ok(stream)
     }
 
+    /// Sends a request's head on a new stream, and what follows it, in one write.
+    ///
+    /// # Errors
+    /// As [`H2::send`].
+    pub async fn request_with<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        fields: &[(N, V)],
+        rest: impl FnOnce(u32) -> Vec<Frame>,
+    ) -> Result<u32, String> {
+        let stream = self.stream();
+        let head = Frame::new(kind::HEADERS, flag::END_HEADERS, stream, hpack::block(fields));
+        let frames = [vec![head], rest(stream)].concat();
+        self.conn.send(frames.iter().flat_map(Frame::bytes).collect::<Vec<u8>>()).await?;
+        Ok(stream)
+    }
+
     /// Receives one frame and does what a proper client does about it. None: nothing came in time, or the
     /// connection has ended, which is in [`H2::ended`] then.
     pub async fn step(&mut self, limit: Duration) -> Option<Frame> {
