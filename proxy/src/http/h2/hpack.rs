@@ -120,7 +120,7 @@ impl Table {
         };
         let kind = match index {
             ..STATIC_REQUEST => Name::Request,
-            ..STATIC_STATUS => Name::Status,
+            STATIC_REQUEST..STATIC_STATUS => Name::Status,
             _ => Name::Field,
         };
         Some((kind, length.into()))
