@@ -39,6 +39,12 @@ enum Command {
         /// `overload.queueTime.target`; 0s: no shedding
         #[arg(long, default_value = "20ms")]
         target: String,
+        /// Over HTTP/2 without TLS, with so many streams on each connection
+        #[arg(long, value_name = "STREAMS")]
+        http2: Option<usize>,
+        /// Processes that share the proxy's CPU and compute all the time
+        #[arg(long, default_value_t = 2)]
+        neighbours: usize,
     },
     /// Makes tables, plots and the README's table again from the results
     Report {
@@ -52,6 +58,9 @@ enum Command {
         #[arg(required = true)]
         ports: Vec<u16>,
     },
+    /// Computes all the time
+    #[command(hide = true)]
+    Neighbour,
     /// Passes the bytes of a port on to another
     #[command(hide = true)]
     Relay { listen: u16, upstream: u16 },
@@ -93,11 +102,14 @@ fn committed() -> PathBuf {
 fn main() -> ExitCode {
     let done = match Flags::parse().command {
         Command::Compare(flags) => compare_all(&flags),
-        Command::Overload { times, seconds, connections, target } => {
-            overload::run(&Scenario { times, seconds, connections, target })
+        Command::Overload { times, seconds, connections, target, http2, neighbours } => {
+            overload::run(&Scenario { times, seconds, connections, target, http2, neighbours })
         }
         Command::Report { results } => tell(&results),
         Command::Origin { ports } => origin::serve(&ports),
+        Command::Neighbour => loop {
+            std::hint::spin_loop();
+        },
         Command::Relay { listen, upstream } => relay::serve(listen, upstream),
     };
     match done {

@@ -136,6 +136,7 @@ impl Bench {
             streams: shape.streams,
             rate: shape.rate,
             impatient: false,
+            polite: false,
             path: shape.path.to_owned(),
             fresh: shape.fresh,
             users: USERS,

@@ -2,9 +2,13 @@
 //!
 //! First its capacity, as a closed loop finds it. Then an open loop at that rate, and one at a multiple of it, over
 //! many connections; a request that finds none free is given up, since nobody waits for ever and what was never sent
-//! says nothing about the proxy. The proxy has one worker on a CPU of its own.
+//! says nothing about the proxy.
 //!
-//! *Goodput* is what was answered with 2xx, as a share of the capacity. Latencies are those of the admitted.
+//! The proxy has one worker. It shares its CPU with neighbours that compute all the time, because generator and origin
+//! have only the other CPU: for three times what a whole CPU of the proxy can do they would need more than one.
+//!
+//! *Goodput* is what was answered with 2xx, as a share of the capacity. Latencies are those of the admitted. How much
+//! of its share of the CPU the proxy used says whether it was the bottleneck.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -13,14 +17,14 @@ use std::time::Duration;
 use causeway_benches::machine::Cpus;
 
 use crate::compare::{raise_descriptors, scratch};
-use crate::load::{self, Outcome, Plan};
+use crate::load::{self, Moment, Outcome, Plan, Protocol};
 use crate::peer::Peer;
 use crate::peer::install;
-use crate::peer::running::Running;
+use crate::peer::running::{CpuTime, Running};
 use crate::peer::site::{Identity, Ports, Site};
 
-/// Connections that find the capacity: enough to keep the worker busy, few enough for a short queue.
-const CLOSED: usize = 128;
+/// The target that sheds nothing.
+const UNSHED: &str = "0s";
 
 /// Users that the load plays, in turn.
 const USERS: usize = 10_000;
@@ -36,6 +40,10 @@ pub struct Scenario {
     pub connections: usize,
     /// `overload.queueTime.target`, as in a configuration.
     pub target: String,
+    /// Over HTTP/2, with so many streams on each connection.
+    pub http2: Option<usize>,
+    /// How many neighbours the proxy's CPU has.
+    pub neighbours: usize,
 }
 
 /// Runs it, and prints a table.
@@ -54,33 +62,57 @@ pub fn run(scenario: &Scenario) -> Result<(), String> {
     cpus.pin_traffic()?;
     let dir = scratch()?;
     let ports = Ports::free()?;
-    let site = Site::new(dir.join("site"), Peer::Causeway, ports, &Identity::new()?)?;
-    shed_from(site.dir(), &scenario.target)?;
+    let identity = Identity::new()?;
     let _origins = Running::origins(&ports.origins, &cpus.traffic.to_string(), &dir)?;
-    let proxy = Running::start(Peer::Causeway, &found.program, &site, &cpus.proxy.to_string())?;
+    let proxy_cpu = cpus.proxy.to_string();
+    let neighbours = (0..scenario.neighbours).map(|_| Running::neighbour(&proxy_cpu, &dir));
+    let neighbours = neighbours.collect::<Result<Vec<_>, _>>()?;
 
     let plan = |connections, rate| Plan {
         connections,
         rate,
         impatient: true,
         users: USERS,
+        protocol: if scenario.http2.is_some() { Protocol::Http2 } else { Protocol::Http1 },
+        streams: scenario.http2.unwrap_or(1),
         length,
         ..Plan::new(SocketAddr::from((Ipv4Addr::LOCALHOST, ports.http)))
     };
-    let ask = |plan: &Plan| load::run(plan, &mut |_| Ok(()));
-    println!("queueTime.target {}; {} s each", scenario.target, scenario.seconds);
-    println!("| load | asked for | answered | goodput | refused | not sent | p50 | p99 | p99.9 |");
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
-    let closed = ask(&plan(CLOSED, None))?;
+    // A process for each, so that none begins with what the last one left.
+    let mut started = 0;
+    let mut ask = |target: &str, plan: &Plan| -> Result<(Outcome, f64), String> {
+        started += 1;
+        let site = Site::new(dir.join(format!("site-{started}")), Peer::Causeway, ports, &identity)?;
+        shed_from(site.dir(), target)?;
+        let proxy = Running::start(Peer::Causeway, &found.program, &site, &proxy_cpu)?;
+        let (mut used, mut before) = (CpuTime::default(), CpuTime::default());
+        let outcome = load::run(plan, &mut |moment| {
+            match moment {
+                Moment::Begin => before = proxy.cpu(),
+                Moment::End => used.add(proxy.cpu(), before),
+            }
+            Ok(())
+        })?;
+        let cpu = used.total as f64 / 1e9 / outcome.seconds;
+        Ok((outcome, cpu))
+    };
+    println!("{} s each; the proxy's CPU has {} more to serve", scenario.seconds, scenario.neighbours);
+    println!(
+        "| target | load | asked for | answered | goodput | refused | not sent | CPU | p50 | p99 | p99.9 |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    let (closed, cpu) = ask(UNSHED, &plan(scenario.connections, None))?;
     let capacity = closed.requests as f64 / closed.seconds;
-    println!("{}", row(&format!("closed loop, {CLOSED} connections"), None, capacity, &closed));
-    for times in [1.0, scenario.times] {
-        let rate = capacity * times;
-        let outcome = ask(&plan(scenario.connections, Some(rate)))?;
-        let name = format!("{times} x, {} connections", scenario.connections);
-        println!("{}", row(&name, Some(rate), capacity, &outcome));
+    println!("{}", row(UNSHED, "closed loop", None, capacity, &closed, cpu));
+    for target in [UNSHED, &scenario.target] {
+        for (times, polite) in [(0.8, true), (scenario.times, true), (scenario.times, false)] {
+            let rate = capacity * times;
+            let (outcome, cpu) = ask(target, &Plan { polite, ..plan(scenario.connections, Some(rate)) })?;
+            let manners = if polite { "" } else { ", Retry-After ignored" };
+            println!("{}", row(target, &format!("{times} x{manners}"), Some(rate), capacity, &outcome, cpu));
+        }
     }
-    drop(proxy);
+    drop(neighbours);
     let _ = std::fs::remove_dir_all(&dir);
     Ok(())
 }
@@ -97,15 +129,16 @@ fn shed_from(dir: &Path, target: &str) -> Result<(), String> {
     std::fs::write(&path, changed).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-fn row(name: &str, rate: Option<f64>, capacity: f64, outcome: &Outcome) -> String {
+fn row(target: &str, load: &str, rate: Option<f64>, capacity: f64, outcome: &Outcome, cpu: f64) -> String {
     let answered = outcome.requests as f64 / outcome.seconds;
     let asked = rate.map_or_else(String::new, |rate| format!("{rate:.0}/s"));
     let millis = |us: f64| format!("{:.1} ms", us / 1000.0);
     format!(
-        "| {name} | {asked} | {answered:.0}/s | {:.0} % | {:.0}/s | {:.0}/s | {} | {} | {} |",
+        "| {target} | {load} | {asked} | {answered:.0}/s | {:.0} % | {:.0}/s | {:.0}/s | {:.0} % | {} | {} | {} |",
         100.0 * answered / capacity,
         outcome.errors as f64 / outcome.seconds,
         outcome.late as f64 / outcome.seconds,
+        100.0 * cpu,
         millis(outcome.p50_us),
         millis(outcome.p99_us),
         millis(outcome.p999_us),

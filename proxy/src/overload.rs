@@ -14,7 +14,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use causeway_proxy_policy::Tick;
-use causeway_proxy_policy::overload::{Params, Shedder, Why};
+use causeway_proxy_policy::overload::{Params, Shedder, Why, rest};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::worker::Worker;
@@ -25,16 +25,27 @@ const EVERY: Duration = Duration::from_millis(10);
 /// A measurement older than this says nothing any more.
 const STALE: Duration = Duration::from_secs(1);
 
+/// Over how many seconds what is served is averaged, about.
+const AVERAGE: f64 = 1.0;
+
 /// One worker's load.
 #[derive(Default)]
 pub struct Load {
     in_flight: Cell<u32>,
+    /// Requests admitted since the last measurement, and a second as a moving average.
+    admitted: Cell<u32>,
+    served: Cell<f64>,
+    shedder: Cell<Shedder>,
     /// Rolls below this are refused, of 2^32.
     refuse_below: Cell<u64>,
-    /// From when on a request sends the marker; the end of time while it is out.
-    measure_from: Cell<Tick>,
-    /// When the marker was sent, by the CPU's clock.
+    /// Requests that connections may carry which are left alone.
+    resting: Cell<u32>,
+    /// From when on a request looks at the queue.
+    look_from: Cell<Tick>,
+    /// When the marker that is out was sent, by the CPU's clock.
     sent: Cell<Option<Duration>>,
+    /// The last measurement, and when.
+    queue_time: Cell<Duration>,
     measured: Cell<Tick>,
     waker: RefCell<Option<Waker>>,
 }
@@ -48,51 +59,96 @@ impl Drop for Admitted<'_> {
     }
 }
 
+/// A connection that is left alone, counted until this is dropped.
+pub struct Resting {
+    worker: Rc<Worker>,
+    requests: u32,
+}
+
+impl Resting {
+    /// Counts one that may carry so many requests.
+    pub fn begin(worker: &Rc<Worker>, requests: u32) -> Resting {
+        let resting = &worker.load.resting;
+        resting.set(resting.get().saturating_add(requests));
+        Resting { worker: worker.clone(), requests }
+    }
+}
+
+impl Drop for Resting {
+    fn drop(&mut self) {
+        let resting = &self.worker.load.resting;
+        resting.set(resting.get().saturating_sub(self.requests));
+    }
+}
+
 impl Load {
-    /// Takes a request in, or says why not.
-    pub fn admit(&self, params: &Params, worker: &Worker) -> Result<Admitted<'_>, Why> {
+    /// Takes a request in, or says why not. One that `waited` while its connection was left alone is old: when there
+    /// is not time for all, the young are served, whose clients still wait ("adaptive LIFO": B. Maurer, "Fail at
+    /// Scale", ACM Queue, 2015).
+    pub fn admit(&self, params: &Params, worker: &Worker, waited: bool) -> Result<Admitted<'_>, Why> {
         let now = worker.now();
-        if now >= self.measure_from.get() {
-            self.send_marker(now);
+        if now >= self.look_from.get() {
+            self.look(params, now);
         }
-        if self.refuse_below.get() > 0 && worker.roll() >> 32 < self.refuse_below.get() {
+        let below = self.refuse_below.get();
+        if below > 0 && worker.roll() >> 32 < below || waited && self.shedder.get().is_shedding() {
             return Err(Why::QueueTime);
         }
         if self.in_flight.get() >= params.max_in_flight {
             return Err(Why::InFlight);
         }
         self.in_flight.set(self.in_flight.get() + 1);
+        self.admitted.set(self.admitted.get().wrapping_add(1));
         Ok(Admitted(self))
     }
 
-    /// Whether some requests are refused for the length of the queue.
-    pub fn is_shedding(&self) -> bool {
-        self.refuse_below.get() > 0
+    /// For how long the connection is to be left alone whose request is refused now. `None`: not at all.
+    pub fn rest(&self, worker: &Worker, bounds: (f64, f64)) -> Option<Duration> {
+        let roll = (worker.roll() >> 32) as f64 / (1u64 << 32) as f64;
+        self.shedder.get().rests().then(|| rest(self.resting.get(), self.served.get(), bounds, roll))
     }
 
-    fn send_marker(&self, now: Tick) {
+    /// Sends a marker, or looks how long the one that is out has waited: it will have waited longer when its turn
+    /// comes, and a queue that grows fast must not hide behind its own length.
+    fn look(&self, params: &Params, now: Tick) {
+        self.look_from.set(now + EVERY);
+        if let Some(sent) = self.sent.get() {
+            let so_far = cpu_time().saturating_sub(sent);
+            if so_far > self.queue_time.get() {
+                self.judge(params, now, so_far);
+            }
+            return;
+        }
         if now.since(self.measured.get()) > STALE {
-            self.refuse_below.set(0);
+            self.judge(params, now, Duration::ZERO);
         }
         if let Some(waker) = self.waker.take() {
             self.sent.set(Some(cpu_time()));
-            self.measure_from.set(Tick::MAX);
             waker.wake();
+        }
+    }
+
+    fn judge(&self, params: &Params, now: Tick, queue_time: Duration) {
+        let mut shedder = self.shedder.get();
+        let share = shedder.sample(params, now, queue_time);
+        self.shedder.set(shedder);
+        self.refuse_below.set((share * (1u64 << 32) as f64) as u64);
+        self.queue_time.set(queue_time);
+        let passed = now.since(self.measured.replace(now)).as_secs_f64();
+        if passed > 0.0 {
+            let (rate, old) = (f64::from(self.admitted.take()) / passed, self.served.get());
+            self.served.set(old + (rate - old) * passed / (passed + AVERAGE));
         }
     }
 
     /// The marker's task: runs for ever.
     pub async fn measure(worker: Rc<Worker>) {
-        let mut shedder = Shedder::default();
         std::future::poll_fn(|cx| {
             let load = &worker.load;
             if let Some(sent) = load.sent.take() {
                 let now = worker.now();
-                let queue_time = cpu_time().saturating_sub(sent);
-                let share = shedder.sample(&worker.snapshot().overload, now, queue_time);
-                load.refuse_below.set((share * (1u64 << 32) as f64) as u64);
-                load.measured.set(now);
-                load.measure_from.set(now + EVERY);
+                load.judge(&worker.snapshot().overload, now, cpu_time().saturating_sub(sent));
+                load.look_from.set(now + EVERY);
             }
             *load.waker.borrow_mut() = Some(cx.waker().clone());
             Poll::<()>::Pending

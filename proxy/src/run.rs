@@ -25,6 +25,7 @@ use crate::snapshot::compile::compile;
 use crate::snapshot::from_file::{self, Read};
 use crate::snapshot::{Snapshot, last_good};
 use crate::telemetry::access_log::{AccessLog, Prepared};
+use crate::telemetry::panics::Vital;
 use crate::telemetry::{log, metrics, panics};
 use crate::upstream::cell::Limit;
 use crate::upstream::discover::{Board, first_look, kept};
@@ -81,7 +82,9 @@ fn start(settings: Settings) -> Result<(), String> {
     listen(&ports)?;
     start_workers(&shared, &snapshot, workers)?;
     let at_start = (shared.clone(), snapshot.clone());
-    thread("health", move || local(health::run(at_start.0, at_start.1, carried, health_inputs)))?;
+    thread("health", move || {
+        local(Vital("health").watch(health::run(at_start.0, at_start.1, carried, health_inputs)));
+    })?;
     // Its answer says that what it was left with is published: no request may go where a predecessor sent none.
     local(shared.health.report());
     hand_out(&shared, ports);
@@ -231,7 +234,9 @@ fn start_workers(shared: &Arc<Shared>, snapshot: &Arc<Snapshot>, workers: usize)
     for (index, mail) in receivers.into_iter().enumerate() {
         let (shared, snapshot) = (shared.clone(), snapshot.clone());
         thread(&format!("worker-{index}"), move || {
-            local(async move { Worker::new(index, shared, snapshot).run(mail).await });
+            local(
+                Vital("a worker").watch(async move { Worker::new(index, shared, snapshot).run(mail).await }),
+            );
         })?;
     }
     Ok(())

@@ -23,6 +23,8 @@ use crate::overload::Load;
 use crate::shared::Shared;
 use crate::snapshot::{PortKey, Snapshot};
 use crate::telemetry::counters::WorkerCounters;
+use crate::telemetry::log;
+use crate::telemetry::panics::Vital;
 use crate::timer::{Fired, Tag, Wheel};
 use crate::upstream::pool::Pools;
 
@@ -169,9 +171,9 @@ impl Worker {
 
     /// Runs until the process ends.
     pub async fn run(self: Rc<Self>, mut mail: UnboundedReceiver<Mail>) {
-        self.wheel.spawn(self.wheel.clone().drive());
+        self.wheel.spawn(Vital("a worker's timers").watch(self.wheel.clone().drive()));
         self.wheel.spawn(self.clone().sweep_pools());
-        self.wheel.spawn(Load::measure(self.clone()));
+        self.wheel.spawn(Vital("a worker's measure of its queue").watch(Load::measure(self.clone())));
         while let Some(mail) = self.wheel.on_time(mail.recv()).await {
             match mail {
                 Mail::Snapshot(snapshot) => {
@@ -215,10 +217,14 @@ impl Worker {
         match accept::Listener::new(listener) {
             Ok(socket) => {
                 let (socket, stop) = (Rc::new(socket), Rc::new(Notify::new()));
-                self.wheel.spawn(accept::accept_all(self.clone(), key, socket.clone(), stop.clone()));
+                let accepts = accept::accept_all(self.clone(), key, socket.clone(), stop.clone());
+                self.wheel.spawn(Vital("accepting").watch(accepts));
                 self.listening.borrow_mut().push(Listening { key, socket, stop });
             }
-            Err(e) => eprintln!("worker {}: cannot listen on {key}: {e}", self.index),
+            Err(e) => {
+                let worker = self.index;
+                log::event("listen", format_args!("worker {worker}: cannot listen on {key}: {e}"));
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 //! server allows fewer) or at rest (the connection broke at once, and to try again at once would keep the CPU from
 //! whoever is to accept it). Free ones are taken in turn, so that at a low rate all connections are used alike.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,12 +43,15 @@ pub struct Driver {
     rate: Option<f64>,
     pace: Pace,
     impatient: bool,
+    polite: bool,
     /// Requests that were due and given up.
     given_up: u64,
     fresh: bool,
     connections: Vec<Connection>,
     free: VecDeque<usize>,
     resting: VecDeque<(Instant, usize)>,
+    /// Places of polite clients that were refused.
+    away: BTreeSet<(Instant, usize)>,
     /// With requests that are not yet written.
     unsent: Vec<usize>,
     scratch: Box<[u8]>,
@@ -102,11 +105,13 @@ impl Driver {
             rate: plan.rate,
             pace: Pace::new(plan.rate, Instant::now()),
             impatient: plan.impatient,
+            polite: plan.polite,
             given_up: 0,
             fresh,
             connections: (0..plan.connections).map(connection).collect(),
             free: (0..places).flat_map(|_| 0..plan.connections).collect(),
             resting: VecDeque::new(),
+            away: BTreeSet::new(),
             unsent: Vec::new(),
             scratch: vec![0; SCRATCH].into(),
             tally: Tally::new()?,
@@ -171,9 +176,11 @@ impl Driver {
 
     /// Starts what is due, as far as there are places. Returns when there will be more to start.
     fn send_due(&mut self, now: Instant) -> Option<Instant> {
-        while let Some(&(_, at)) = self.resting.front().filter(|(until, _)| *until <= now) {
-            self.resting.pop_front();
+        while let Some((_, at)) = self.resting.pop_front_if(|(until, _)| *until <= now) {
             self.free.push_back(at);
+        }
+        while self.away.first().is_some_and(|(until, _)| *until <= now) {
+            self.free.extend(self.away.pop_first().map(|(_, at)| at));
         }
         let mut next = None;
         while let Some(&at) = self.free.front() {
@@ -195,8 +202,8 @@ impl Driver {
             self.given_up += self.pace.skip(now);
         }
         // Not before: what was started may have broken at once.
-        let rested = self.resting.front().map(|&(until, _)| until);
-        next.into_iter().chain(rested).min()
+        let rested = [self.resting.front(), self.away.first()].map(|rest| rest.map(|&(until, _)| until));
+        next.into_iter().chain(rested.into_iter().flatten()).min()
     }
 
     /// Starts a request on this connection.
@@ -265,7 +272,7 @@ impl Driver {
         // The alarm has no connection.
         let Some(connection) = self.connections.get_mut(at) else { return };
         let Connection { socket: Some(socket), out, speaker, useful, .. } = connection else { return };
-        let (under_way, limit) = (speaker.under_way(), speaker.limit());
+        let (under_way, limit, errors) = (speaker.under_way(), speaker.limit(), self.tally.errors);
         let ended = event.is_read_closed() || event.is_error();
         let mut received = Ok(Received::Open);
         if event.is_readable() || ended {
@@ -287,7 +294,14 @@ impl Driver {
         if speaker.limit() > limit {
             self.free.extend(std::iter::repeat_n(at, std::mem::take(&mut connection.parked)));
         }
-        self.free.extend(std::iter::repeat_n(at, answered));
+        let refused =
+            if self.polite { (self.tally.errors - errors).min(answered as u64) as usize } else { 0 };
+        if refused > 0 {
+            let until = Instant::now() + Duration::from_secs(self.tally.retry_after.max(1));
+            // One for each of its places: the time tells them apart.
+            self.away.extend((0..refused as u64).map(|i| (until + Duration::from_nanos(i), at)));
+        }
+        self.free.extend(std::iter::repeat_n(at, answered - refused));
         match received {
             Ok(Received::Open) => self.flush(at),
             Ok(Received::Enough) => self.close(at),

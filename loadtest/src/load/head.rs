@@ -21,6 +21,8 @@ pub struct Head<'a> {
     pub chunked: bool,
     /// `Connection` has `close`.
     pub close: bool,
+    /// `Retry-After` in seconds; 0: there is none.
+    pub retry_after: u64,
 }
 
 /// Reads a head. `None`: it is not whole yet.
@@ -28,7 +30,7 @@ pub struct Head<'a> {
 /// # Errors
 /// A length that is no number, or a head of more than [`MAX`] bytes.
 pub fn read(bytes: &[u8]) -> Result<Option<Head<'_>>, &'static str> {
-    let mut head = Head { first: &[], len: 0, length: None, chunked: false, close: false };
+    let mut head = Head { first: &[], len: 0, length: None, chunked: false, close: false, retry_after: 0 };
     loop {
         let Some(line) = line(bytes.get(head.len..).unwrap_or_default()) else {
             return if bytes.len() > MAX { Err("a head of more than 32 KiB") } else { Ok(None) };
@@ -46,6 +48,12 @@ pub fn read(bytes: &[u8]) -> Result<Option<Head<'_>>, &'static str> {
                 } else if let Some(value) = value(text, b"connection:") {
                     let names = |name: &[u8]| name.trim_ascii().eq_ignore_ascii_case(b"close");
                     head.close |= value.split(|&byte| byte == b',').any(names);
+                }
+            }
+            Some(b'r' | b'R') => {
+                if let Some(value) = value(text, b"retry-after:") {
+                    // A date, which no peer of ours sends, counts as none.
+                    head.retry_after = std::str::from_utf8(value).map_or(0, |text| text.parse().unwrap_or(0));
                 }
             }
             Some(b't' | b'T') => {
@@ -77,7 +85,7 @@ mod tests {
     #[test]
     fn a_head_says_what_comes_after() {
         let bytes =
-            b"GET / HTTP/1.1\r\ncontent-LENGTH: 12 \r\nCookie: close\r\nConnection: x, Close\r\n\r\nbody";
+            b"GET / HTTP/1.1\r\ncontent-LENGTH: 12 \r\nCookie: close\r\nConnection: x, Close\r\nRetry-After: 3\r\n\r\nbody";
         let head = read(bytes).unwrap().unwrap();
         let expected = Head {
             first: b"GET / HTTP/1.1",
@@ -85,6 +93,7 @@ mod tests {
             length: Some(12),
             chunked: false,
             close: true,
+            retry_after: 3,
         };
         assert_eq!(head, expected);
         let chunked = read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n").unwrap().unwrap();

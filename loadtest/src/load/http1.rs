@@ -132,7 +132,10 @@ impl Answer {
             // An interim answer: the real one follows.
             [b'1', _, _] => return Ok(()),
             [b'2', _, _] => self.status = Status::Good,
-            [b'3'..=b'9', _, _] => self.status = Status::Bad,
+            [b'3'..=b'9', _, _] => {
+                self.status = Status::Bad;
+                tally.retry_after = head.retry_after;
+            }
             _ => return Err(Broken("an answer without a status")),
         }
         self.last |= head.close || *minor == b'0';

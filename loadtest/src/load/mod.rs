@@ -56,8 +56,12 @@ pub struct Plan {
     /// Requests a second over all connections (open loop). `None`: the next one as soon as there is an answer.
     pub rate: Option<f64>,
     /// Open loop: a request that is due and finds no connection free is given up, as by a client that has had enough.
-    /// Otherwise it waits for one, and its latency counts from when it was due.
+    /// Otherwise it waits for one, and its latency counts from when it was due. Nor is waited for what is under way at
+    /// the end.
     pub impatient: bool,
+    /// A connection whose request was not answered with 2xx is left alone for as long as `Retry-After` asks for, and
+    /// for a second at least.
+    pub polite: bool,
     /// The request's path.
     pub path: String,
     /// HTTP/1.1: a new connection for each request, with `Connection: close`.
@@ -81,6 +85,7 @@ impl Plan {
             streams: 1,
             rate: None,
             impatient: false,
+            polite: false,
             path: "/".to_owned(),
             fresh: false,
             users: 10_000,
@@ -148,6 +153,7 @@ pub struct Session {
     driver: Driver,
     late: u64,
     measured: Duration,
+    impatient: bool,
 }
 
 impl Session {
@@ -164,9 +170,11 @@ impl Session {
         while driver.tally.good < wanted && !plan.warm_up.is_zero() && began.elapsed() < LONGEST_WARM_UP {
             driver.go_on_until(Instant::now() + plan.warm_up)?;
         }
-        driver.drain(LONGEST_DRAIN)?;
+        if !plan.impatient {
+            driver.drain(LONGEST_DRAIN)?;
+        }
         driver.tally.clear();
-        Ok(Session { driver, late: 0, measured: Duration::ZERO })
+        Ok(Session { driver, late: 0, measured: Duration::ZERO, impatient: plan.impatient })
     }
 
     /// Works for this long, and then until all that was begun is answered: so the server's costs in between are those
@@ -184,7 +192,10 @@ impl Session {
         self.driver.pace_from(begin);
         self.driver.go_on_until(begin + length)?;
         self.late += self.driver.late(begin + length);
-        self.driver.drain(LONGEST_DRAIN)?;
+        // The impatient do not wait for the rest.
+        if !self.impatient {
+            self.driver.drain(LONGEST_DRAIN)?;
+        }
         self.measured += begin.elapsed();
         at(Moment::End)
     }

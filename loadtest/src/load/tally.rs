@@ -20,6 +20,8 @@ pub struct Tally {
     pub bytes: u64,
     /// The last thing that went wrong.
     pub reason: Option<String>,
+    /// Seconds that the last `Retry-After` asked for.
+    pub retry_after: u64,
     latencies: Histogram<u64>,
 }
 
@@ -31,7 +33,7 @@ impl Tally {
     pub fn new() -> Result<Tally, String> {
         let latencies =
             Histogram::new_with_bounds(LEAST, MOST, DIGITS).map_err(|e| format!("latencies: {e}"))?;
-        Ok(Tally { good: 0, errors: 0, bytes: 0, reason: None, latencies })
+        Ok(Tally { good: 0, errors: 0, bytes: 0, reason: None, retry_after: 0, latencies })
     }
 
     /// A whole answer to a request that was due then.

@@ -98,8 +98,9 @@ fn with_fresh_each_request_has_a_connection_of_its_own() {
     let port = server(move |mut stream| {
         let request = request(&mut stream).unwrap();
         assert!(String::from_utf8(request).unwrap().contains("\r\nConnection: close\r\n"));
-        stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx").unwrap();
+        // Before the answer, or the last one could be missed.
         let _ = count.send(());
+        stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx").unwrap();
     });
     let fresh = Plan { fresh: true, connections: 2, warm_up: Duration::ZERO, ..plan(port) };
     let served = outcome(&fresh);
@@ -177,6 +178,24 @@ fn the_impatient_give_up_what_finds_no_connection_and_charge_nobody_for_it() {
     assert!((980..=1000).contains(&(outcome.requests + outcome.late)), "{outcome:?}");
     // Whoever waits for a connection in this queue waits for half a second at last.
     assert!(outcome.p50_us < 200_000.0, "{outcome:?}");
+}
+
+#[test]
+fn the_polite_stay_away_for_a_second_from_who_refused_them() {
+    let port = server(|mut stream| {
+        while request(&mut stream).is_some() {
+            if stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n").is_err() {
+                return;
+            }
+        }
+    });
+    let length = Duration::from_millis(900);
+    let refused = Plan { connections: 1, impatient: true, rate: Some(1000.0), length, ..plan(port) };
+    let refused = Plan { warm_up: Duration::ZERO, ..refused };
+    let rude = outcome(&refused);
+    assert!(rude.errors > 10, "{rude:?}");
+    let polite = outcome(&Plan { polite: true, ..refused });
+    assert_eq!((polite.requests, polite.errors), (0, 1), "{polite:?}");
 }
 
 #[test]

@@ -74,6 +74,15 @@ impl Running {
         Ok(running)
     }
 
+    /// Starts one that computes all the time, and takes its share of these CPUs from whoever else is there.
+    ///
+    /// # Errors
+    /// It does not start, with what was said.
+    pub fn neighbour(cpus: &str, dir: &Path) -> Result<Running, String> {
+        let own = std::env::current_exe().map_err(|e| format!("where am I? {e}"))?;
+        spawn(&own, &["neighbour".to_owned()], &[], cpus, &dir.join("neighbour.log"))
+    }
+
     fn wait_for(&self, to: SocketAddr) -> Result<(), String> {
         let began = Instant::now();
         loop {

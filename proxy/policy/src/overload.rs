@@ -7,7 +7,7 @@
 //!
 //! The rule on queue time takes what is good of two queue disciplines. From CoDel (RFC 8289): a queue is judged by
 //! whether it *stands*, that is, stays above `target` for a whole `interval`; a burst that is worked off in between
-//! is what queues are for. From RED (RFC 2309) that the share refused grows in proportion to the excess: nothing at
+//! is what queues are for; and where one stood lately, the next is believed at once (section 5.5: 16 intervals). From RED (RFC 2309) that the share refused grows in proportion to the excess: nothing at
 //! the target, everything at [`FULL`] times it. CoDel's own drops, one at a time and faster by a square root, are
 //! meant for senders that slow down when they see one; clients of a proxy do not. A limit found by gradient
 //! (Netflix concurrency-limits, Envoy's adaptive concurrency) was rejected: it needs each service's latency without
@@ -19,6 +19,30 @@ use crate::Tick;
 
 /// At how many times the target everything is refused.
 pub const FULL: f64 = 4.0;
+
+/// How many intervals after a queue stood for the last time a queue need not stand again to be believed (RFC 8289
+/// section 5.5). Without it, refusing would stop whenever it worked, and the queue grow for an interval each time.
+const REMEMBERED: u32 = 16;
+
+/// Above this share, connections that were refused are left alone for a while. A refusal is not free, it costs about
+/// half of a request, but what is not read costs nothing.
+const REST_FROM: f64 = 0.1;
+
+/// Refusals for one that is served, when many connections rest: at half of its cost they take a tenth of the time.
+const REFUSED_FOR_ONE: f64 = 0.2;
+
+/// How many seconds a connection rests at least, on average, and at most.
+pub const REST: (f64, f64) = (1.0, 10.0);
+
+/// The same where it carries many requests at once, which all rest with it.
+pub const REST_OF_MANY: (f64, f64) = (0.1, 3.0);
+
+/// How long one more connection is to rest where `resting` requests cannot come and `served` are served a second.
+/// `roll` is in [0, 1): not all rest for the same time, or they would come back as they went.
+pub fn rest(resting: u32, served: f64, (least, most): (f64, f64), roll: f64) -> Duration {
+    let mean = f64::from(resting) / (REFUSED_FOR_ONE * served).max(1.0);
+    Duration::from_secs_f64(mean.clamp(least, most) * (0.5 + roll))
+}
 
 /// What is refused at most: somebody must get through to show that the queue is short again.
 const MOST: f64 = 0.98;
@@ -80,7 +104,7 @@ impl Shedder {
         } else {
             self.above = None;
             let since = *self.below.get_or_insert(now);
-            self.shedding &= now.since(since) < params.interval;
+            self.shedding &= now.since(since) < params.interval * REMEMBERED;
         }
         let wanted = match self.shedding {
             true => (excess / (FULL - 1.0)).clamp(0.0, MOST),
@@ -94,9 +118,14 @@ impl Shedder {
         self.share
     }
 
-    /// Whether the queue stands.
+    /// Whether the queue stands, or did lately.
     pub fn is_shedding(&self) -> bool {
         self.shedding
+    }
+
+    /// Whether who is refused is to be left alone for a while.
+    pub fn rests(&self) -> bool {
+        self.share > REST_FROM
     }
 }
 
@@ -130,11 +159,27 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_an_interval_after_the_queue_is_short_again() {
-        let all = shares((0..30).map(|i| (i * 10, 60)).chain((30..60).map(|i| (i * 10, 1))));
+    fn it_ends_when_the_queue_is_short_again_and_for_a_while_begins_anew_at_once() {
+        let (stands, short, burst) = (0..30u64, 30..60, 60..65);
+        let all = stands.map(|i| (i * 10, 60)).chain(short.map(|i| (i * 10, 1)));
+        let all = shares(all.chain(burst.map(|i| (i * 10, 60))));
         assert!(all[29] > 0.5);
         assert!(all[33] < all[29] / 2.0, "at once less");
-        assert!(all[41..].iter().all(|share| *share == 0.0));
+        assert!(all[59] < 0.01, "{}", all[59]);
+        assert!(all[61] > 0.2, "the next is believed");
+        let stood = (0..30).map(|i| (i * 10, 60));
+        let later = (30..200).map(|i| (i * 10, 1)).chain((200..205).map(|i| (i * 10, 60)));
+        assert_eq!(shares(stood.chain(later))[204], 0.0, "but not for ever");
+    }
+
+    #[test]
+    fn connections_rest_for_long_enough_that_refusals_stay_a_fifth_of_what_is_served() {
+        let rest = |resting, served, roll| rest(resting, served, REST, roll).as_secs_f64();
+        assert_eq!(rest(10, 50_000.0, 0.5), 1.0);
+        assert_eq!(rest(8_000, 10_000.0, 0.5), 4.0);
+        assert_eq!(rest(8_000, 10_000.0, 0.0), 2.0);
+        assert_eq!(rest(1_000_000, 10_000.0, 0.5), 10.0);
+        assert_eq!(rest(10, 0.0, 0.5), 10.0, "nobody is served at all");
     }
 
     #[test]
@@ -206,7 +251,8 @@ mod tests {
             if world.sheds && roll() < share {
                 now += world.costs.1;
                 // Not all at the same time, or they would come back as they went.
-                paused.insert((((now + world.pause * (0.5 + roll())) * 1e9) as u64, conn));
+                let pause = if shedder.rests() { world.pause * (0.5 + roll()) } else { 0.0 };
+                paused.insert((((now + pause) * 1e9) as u64, conn));
             } else {
                 if now > 1.0 {
                     served += 1;

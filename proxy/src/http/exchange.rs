@@ -8,11 +8,14 @@
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use causeway_proxy_http1::{Name, RequestHead, RequestKind, ResponseHead, Trailers, Value};
+use causeway_proxy_policy::overload;
 
 use super::{h1, h2};
 use crate::timer::Timer;
+use crate::worker::Worker;
 
 /// What a body source has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,12 +158,21 @@ impl Down<'_> {
         each!(self, side => side.abort());
     }
 
-    /// After this exchange the client is given no time for a while. HTTP/2 knows no such thing: what it says about one
-    /// stream holds for that one.
-    pub fn rest(&mut self) {
-        if let Down::H1(side) = self {
-            side.rest();
-        }
+    /// The client is given no time for a while where there is too little; says for how long. A pause of HTTP/2 holds up
+    /// all that a connection has under way.
+    pub fn rest(&mut self, worker: &Worker) -> Option<Duration> {
+        let bounds = match self {
+            Down::H1(_) => overload::REST,
+            Down::H2(_) => overload::REST_OF_MANY,
+        };
+        let rest = worker.load.rest(worker, bounds)?;
+        each!(self, side => side.rest(rest));
+        Some(rest)
+    }
+
+    /// Whether this request came while its connection was given no time, and so is old.
+    pub fn waited(&self) -> bool {
+        each!(self, side => side.waited())
     }
 
     /// Turns both directions into plain bytes, after the head of an upgrade was queued.

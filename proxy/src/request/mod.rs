@@ -78,7 +78,7 @@ fn serve<'s>(
     let port = snapshot.port(client.key);
     async move {
         let port = port.ok_or(ErrorKind::NoRoute)?;
-        let _admitted = worker.load.admit(&snapshot.overload, worker).map_err(|why| {
+        let _admitted = worker.load.admit(&snapshot.overload, worker, down.waited()).map_err(|why| {
             worker.counters().shed(why);
             ErrorKind::Shed(why)
         })?;

@@ -1,4 +1,8 @@
 //! Panics: a task that panics is lost, the process is not. Counted, because one that nobody looks at stays.
+//!
+//! But some tasks are what all others stand on: a worker without timers serves for ever whom it should give up, one that
+//! no longer accepts keeps its share of the port's clients waiting, and without the health thread nobody is ejected.
+//! Half a proxy is worse than one that its supervisor starts anew. Such a task holds a [`Vital`].
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -7,6 +11,30 @@ static PANICS: AtomicU64 = AtomicU64::new(0);
 /// How many there were in this process.
 pub fn count() -> u64 {
     PANICS.load(Relaxed)
+}
+
+/// The exit code after a panic of what nothing goes on without: `EX_SOFTWARE` of sysexits.h.
+pub const EXIT: i32 = 70;
+
+/// Held by what nothing goes on without: if its holder panics, the process ends.
+pub struct Vital(pub &'static str);
+
+impl Drop for Vital {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            super::log::event("fatal", format_args!("a panic in {}, without which nobody is served", self.0));
+            std::process::exit(EXIT);
+        }
+    }
+}
+
+impl Vital {
+    /// Runs this, and ends the process if it panics.
+    pub async fn watch<T>(self, future: impl Future<Output = T>) -> T {
+        let out = future.await;
+        drop(self);
+        out
+    }
 }
 
 /// Counts every panic from now on, and prints thread, place and message to standard error, with a backtrace where
@@ -46,5 +74,25 @@ mod tests {
         drop(std::panic::take_hook());
         assert!(matches!(joined, Ok(Err(_))));
         assert!(count() > before);
+    }
+
+    #[tokio::test]
+    async fn a_vital_task_that_panics_ends_the_process_and_says_so() {
+        const CHILD: &str = "CAUSEWAY_TEST_VITAL";
+        if std::env::var_os(CHILD).is_some() {
+            let local = tokio::task::LocalSet::new();
+            let doomed = local.run_until(async {
+                let vital = Vital("the timers").watch(async { panic!("on purpose") });
+                let _: Result<(), _> = tokio::task::spawn_local(vital).await;
+            });
+            doomed.await;
+            unreachable!("the process goes on");
+        }
+        let test = "telemetry::panics::tests::a_vital_task_that_panics_ends_the_process_and_says_so";
+        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        let ended = again.args(["--exact", test, "--nocapture"]).env(CHILD, "1").output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(EXIT), "{said}");
+        assert!(said.contains("fatal: a panic in the timers, without which nobody is served"), "{said}");
     }
 }

@@ -15,6 +15,7 @@ use crate::http::exchange::{BodyError, Down, Fill, Response};
 use crate::http::h1::Wire;
 use crate::http::stream::Stream;
 use crate::listen::accept::{Opening, opening};
+use crate::overload::Resting;
 use crate::request::{self, Client};
 use crate::snapshot::PortKey;
 use crate::telemetry::counters::ConnectionEnd;
@@ -24,9 +25,6 @@ use crate::worker::Worker;
 /// Unread request body up to this is read and dropped, so that the connection can be used again after an early
 /// answer; more is not worth it.
 const DRAIN_BODY: usize = 64 * 1024;
-
-/// How long a client is left alone that was refused for want of time, on average: what its `Retry-After` says.
-const REST: Duration = Duration::from_secs(1);
 
 /// One client's connection.
 pub struct ServerConn {
@@ -47,8 +45,10 @@ pub struct ServerConn {
     aborted: bool,
     /// A 100-continue is owed and nothing was sent yet.
     expects: bool,
-    /// The next request is not read at once.
-    rests: bool,
+    /// The next request is not read for so long.
+    rest: Option<Duration>,
+    /// The request came before the rest was over.
+    waited: bool,
     /// When a client that waits for its first answer begins to be watched for leaving.
     watch_from: Option<Tick>,
 }
@@ -68,7 +68,8 @@ impl ServerConn {
             responded: false,
             aborted: false,
             expects: false,
-            rests: false,
+            rest: None,
+            waited: false,
             watch_from: None,
         }
     }
@@ -408,9 +409,14 @@ impl ServerConn {
         self.wire.poll_close(cx)
     }
 
-    /// Leaves the next request unread for a while.
-    pub fn rest(&mut self) {
-        self.rests = true;
+    /// Leaves the next request unread for so long.
+    pub fn rest(&mut self, length: Duration) {
+        self.rest = Some(length);
+    }
+
+    /// Whether the request was there before its connection was read again.
+    pub fn waited(&self) -> bool {
+        self.waited
     }
 
     /// Whether a response head was queued.
@@ -444,34 +450,34 @@ pub async fn serve(worker: &Rc<Worker>, client: &Client, conn: &mut ServerConn) 
         if !conn.end().await {
             return;
         }
-        if std::mem::take(&mut conn.rests) && !Box::pin(conn.pause()).await {
+        conn.waited = false;
+        if let Some(rest) = conn.rest.take()
+            && !Box::pin(conn.pause(rest)).await
+        {
             return;
         }
     }
 }
 
 impl ServerConn {
-    /// Leaves a client alone that was refused a request for want of time, for as long as it was told to stay away, or
-    /// until there is time again. To refuse it again costs nearly half of serving it: without this, refusing would
-    /// take all the time that it should save. False: the connection is to end.
-    async fn pause(&mut self) -> bool {
-        // Not all for the same time, or they would come back as they went.
-        let rest = (REST / 1024) * (512 + (self.worker.roll() >> 54) as u32);
-        let ends = self.worker.now() + rest;
+    /// Leaves a client alone that was refused a request for want of time, for as long as it was told to stay away. To
+    /// refuse it again costs nearly half of serving it: without this, refusing would take all the time that it should
+    /// save. False: the connection is to end.
+    async fn pause(&mut self, rest: Duration) -> bool {
+        let _resting = Resting::begin(&self.worker, 1);
         // It waits, and asks for nothing: its place is there for others.
         self.timer.tag(Tag::Idle);
-        while self.worker.load.is_shedding() && self.worker.now() < ends {
-            self.timer.set(Some(self.worker.now() + REST / 8));
-            match self.timer.fired().await {
-                Fired::Deadline => {}
-                Fired::Evicted => {
-                    self.worker.counters().ended(ConnectionEnd::Evicted);
-                    return false;
-                }
-                _ => return false,
+        self.timer.set(Some(self.worker.now() + rest));
+        match self.timer.fired().await {
+            Fired::Deadline => {}
+            Fired::Evicted => {
+                self.worker.counters().ended(ConnectionEnd::Evicted);
+                return false;
             }
+            _ => return false,
         }
         self.timer.tag(Tag::None);
+        self.waited = self.wire.is_stirring();
         true
     }
 

@@ -9,6 +9,7 @@ mod hpack;
 mod io;
 mod keepalive;
 mod malformed;
+mod pause;
 mod prefixed;
 mod servants;
 mod server;

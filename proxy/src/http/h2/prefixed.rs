@@ -1,11 +1,13 @@
-//! A byte stream of which the first bytes have been read already, to tell the protocol.
+//! A client's byte stream: its first bytes have been read already, to tell the protocol, and it can be left unread.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::pause::Pause;
 use crate::http::stream::Stream;
 
 /// Yields `first`, then what the stream has.
@@ -13,12 +15,13 @@ pub struct Prefixed {
     first: Vec<u8>,
     used: usize,
     stream: Stream,
+    pause: Rc<Pause>,
 }
 
 impl Prefixed {
     /// `first` was read from `stream`.
-    pub fn new(first: &[u8], stream: Stream) -> Prefixed {
-        Prefixed { first: first.to_vec(), used: 0, stream }
+    pub fn new(first: &[u8], stream: Stream, pause: Rc<Pause>) -> Prefixed {
+        Prefixed { first: first.to_vec(), used: 0, stream, pause }
     }
 }
 
@@ -38,6 +41,7 @@ impl AsyncRead for Prefixed {
             }
             return Poll::Ready(Ok(()));
         }
+        ready!(this.pause.poll(cx));
         Pin::new(&mut this.stream).poll_read(cx, buf)
     }
 }

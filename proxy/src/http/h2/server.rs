@@ -17,6 +17,7 @@ use super::fields;
 use super::frames::Guard;
 use super::io::gather;
 use super::malformed::Malformed;
+use super::pause::Pause;
 use super::prefixed::Prefixed;
 use super::servants;
 use crate::http::exchange::{BodyError, Down, Fill, Response};
@@ -54,7 +55,10 @@ pub async fn serve(worker: Rc<Worker>, client: Client, (wire, timer): (Wire, Rc<
     let first = wire.input.data().to_vec();
     let guard = Guard::of_client(worker.wheel.clone());
     let malformed = guard.malformed();
-    let (io, driver) = gather(Prefixed::new(&first, wire.into_stream()), &worker.buffers, guard);
+    let active = Rc::new(Cell::new(0usize));
+    let pause = Pause::new(&worker, &active);
+    let stream = Prefixed::new(&first, wire.into_stream(), pause.clone());
+    let (io, driver) = gather(stream, &worker.buffers, guard);
 
     let mut builder = h2::server::Builder::new();
     builder
@@ -73,7 +77,6 @@ pub async fn serve(worker: Rc<Worker>, client: Client, (wire, timer): (Wire, Rc<
         _ => return worker.counters().ended(ConnectionEnd::Http2Failed),
     };
 
-    let active = Rc::new(Cell::new(0usize));
     let mut served = 0u64;
     timer.tag(Tag::Http2Idle);
     timer.set(Some(worker.now() + keep_alive_idle));
@@ -86,6 +89,9 @@ pub async fn serve(worker: Rc<Worker>, client: Client, (wire, timer): (Wire, Rc<
         let accepted = std::future::poll_fn(|cx| {
             driver.poll(cx, |cx| {
                 let accepted = connection.poll_accept(cx);
+                if accepted.is_pending() {
+                    pause.caught_up();
+                }
                 if calming || accepted.is_ready() || !driver.is_flooded() {
                     return accepted;
                 }
@@ -141,7 +147,8 @@ pub async fn serve(worker: Rc<Worker>, client: Client, (wire, timer): (Wire, Rc<
         let (request, respond) = stream;
         let open = Open::enter(&active, &timer);
         let (worker, client, malformed) = (worker.clone(), client.clone(), malformed.clone());
-        servants::serve(Job { worker, client, request, respond, max_fields, malformed, open });
+        let (waited, pause) = (pause.is_late(), pause.clone());
+        servants::serve(Job { worker, client, request, respond, max_fields, malformed, pause, waited, open });
     }
     timer.set(Some(worker.now() + FAREWELL));
     // Whatever comes of it, the connection ends now.
@@ -156,6 +163,9 @@ pub struct Job {
     respond: SendResponse<Bytes>,
     max_fields: usize,
     malformed: Malformed,
+    pause: Rc<Pause>,
+    /// It came during a pause.
+    waited: bool,
     open: Open,
 }
 
@@ -183,7 +193,7 @@ impl Drop for Open {
 
 /// Serves one stream. `timer` is its one deadline.
 pub async fn serve_stream(job: Job, timer: &Rc<Timer>) {
-    let Job { worker, client, request, mut respond, max_fields, malformed, open: _open } = job;
+    let Job { worker, client, request, mut respond, max_fields, malformed, pause, waited, open: _open } = job;
     let mut head = worker.take_request_head();
     // The parts are dropped here: a request under way must not hold its head twice.
     let (converted, body) = {
@@ -202,6 +212,8 @@ pub async fn serve_stream(job: Job, timer: &Rc<Timer>) {
     let mut stream = ServerStream {
         timer: timer.clone(),
         body: Receiving::new(body, malformed),
+        pause,
+        waited,
         respond,
         sending: Sending::none(),
         head_request: head.method == Method::Head,
@@ -248,6 +260,8 @@ pub struct ServerStream {
     /// The stream's one deadline.
     pub timer: Rc<Timer>,
     body: Receiving,
+    pause: Rc<Pause>,
+    waited: bool,
     respond: SendResponse<Bytes>,
     sending: Sending,
     head_request: bool,
@@ -256,6 +270,16 @@ pub struct ServerStream {
 }
 
 impl ServerStream {
+    /// Leaves the connection unread for so long.
+    pub fn rest(&mut self, length: Duration) {
+        self.pause.begin(length);
+    }
+
+    /// Whether the request was there before its connection was read again.
+    pub fn waited(&self) -> bool {
+        self.waited
+    }
+
     /// Makes request body available. What follows an extended CONNECT is none.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Fill, BodyError>> {
         if self.tunnel == Tunnel::Asked {
