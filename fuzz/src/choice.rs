@@ -22,6 +22,8 @@ struct ClusterState {
     panic: bool,
     trickle: bool,
     endpoints: Vec<(f32, u32, u64, Tick)>,
+    /// As they are configured.
+    weights: Vec<u32>,
 }
 
 impl View for World {
@@ -83,7 +85,9 @@ pub fn run(input: &[u8]) {
         assert!(available || matches!(target.why, Why::Panic | Why::Trickle), "{target:?} is not available");
         if turn == 0 && weighted {
             let home = &world.clusters[route.home()];
-            let whole = home.admission >= 1.0 && home.endpoints.iter().any(|endpoint| endpoint.0 > 0.0);
+            let mut endpoints = home.endpoints.iter().zip(&home.weights);
+            let serves = endpoints.any(|(endpoint, weight)| endpoint.0 > 0.0 && *weight > 0);
+            let whole = home.admission >= 1.0 && serves;
             assert!(!whole || c == route.home(), "a home that keeps everybody has lost one: {target:?}");
         }
         assert!(!closed || target.why != Why::FailStatic, "{target:?} although it fails closed");
@@ -109,6 +113,7 @@ fn service(bytes: &mut Bytes<'_>) -> (ServiceParams, World) {
             panic: bytes.byte().is_multiple_of(4),
             trickle: bytes.flag(),
             endpoints: Vec::new(),
+            weights: Vec::new(),
         };
         let name = format!("c{c}");
         let mut endpoints = Vec::new();
@@ -116,7 +121,9 @@ fn service(bytes: &mut Bytes<'_>) -> (ServiceParams, World) {
             let up = [0.0, 0.1, 1.0, 1.0][bytes.below(4)];
             let silent = Tick::from_secs([0, 99, 100, 101][bytes.below(4)]);
             state.endpoints.push((up, u32::from(bytes.byte()), u64::from(bytes.byte()), silent));
-            endpoints.push(EndpointParams { address: format!("e{e}"), weight: bytes.below(3) as u32 });
+            let weight = bytes.below(3) as u32;
+            state.weights.push(weight);
+            endpoints.push(EndpointParams { address: format!("e{e}"), weight });
         }
         // A table of Maglev is 65,537 entries: too slow to build for every input, and tested by itself.
         let endpoints = Arc::new(EndpointSet::new(&name, &endpoints, EndpointAlgorithm::Rendezvous));

@@ -352,6 +352,19 @@ fn a_passing_check_ends_an_ejection_by_connect_failures_only() {
     }
 }
 
+/// Found by fuzzing: the checks' last failures arrived behind the reload that switched the checks off, and no later
+/// check was there to take the verdict back.
+#[test]
+fn a_check_that_was_switched_off_has_no_say_any_more() {
+    let mut bench = Bench::new(params(&["s"], &[2, 2], true));
+    bench.probe(0, false, t(1));
+    bench.engine.reconfigure(params(&["s"], &[2, 2], false), t(2));
+    for at in 3..9 {
+        bench.probe(0, false, t(at));
+    }
+    assert_eq!(bench.is_out(0), None);
+}
+
 #[test]
 fn when_all_clusters_are_at_zero_each_returns_on_its_first_sign_of_life() {
     let mut bench = Bench::new(params(&["s"], &[2, 2], true));

@@ -91,8 +91,8 @@ fn request_line(
     }
 
     let Some(version) = line.get(end + 1..end + 9) else {
-        // A line that has ended already will never hold a version.
-        return if line[end + 1..].contains(&b'\n') { Err(RequestError::RequestLine) } else { incomplete };
+        // A line that has ended already will never hold a version, whatever comes behind it.
+        return other_version(&line[end + 1..]).map_or(incomplete, Err);
     };
     head.version = match version {
         b"HTTP/1.1" => Version::Http11,

@@ -54,18 +54,16 @@ fn status_line(
     if !b"HTTP/".starts_with(start) {
         return Err(ResponseError::StatusLine);
     }
-    let Some((version, [space, hundreds, tens, ones])) =
-        line.split_first_chunk::<8>().and_then(|(version, rest)| Some((version, rest.first_chunk::<4>()?)))
-    else {
-        return if line.contains(&b'\n') { Err(ResponseError::StatusLine) } else { incomplete };
-    };
+    // A line that has ended already is as short whatever comes behind it.
+    let short = |part: &[u8]| if part.contains(&b'\n') { Err(ResponseError::StatusLine) } else { incomplete };
+    let Some((version, rest)) = line.split_first_chunk::<8>() else { return short(line) };
     head.version = match version {
         b"HTTP/1.1" => Version::Http11,
         b"HTTP/1.0" => Version::Http10,
         [.., b'0'..=b'9', b'.', b'0'..=b'9'] => return Err(ResponseError::Version),
         _ => return Err(ResponseError::StatusLine),
     };
-    let digits = [*hundreds, *tens, *ones];
+    let Some([space, digits @ ..]) = rest.first_chunk::<4>() else { return short(rest) };
     if *space != b' ' || !digits.iter().all(u8::is_ascii_digit) {
         return Err(ResponseError::StatusLine);
     }

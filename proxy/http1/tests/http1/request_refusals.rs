@@ -136,6 +136,7 @@ refused! {
     short_version_rfc9112_2_3: b"GET / HTTP/1\r\nHost: a\r\n\r\n" => RequestError::RequestLine, 400;
     lower_case_version_rfc9112_2_3: b"GET / http/1.1\r\nHost: a\r\n\r\n" => RequestError::RequestLine, 400;
     other_protocol_rfc9112_2_3: b"GET / ICAP/1.1\r\nHost: a\r\n\r\n" => RequestError::Protocol, 400;
+    short_third_word_rfc9112_2_3: b"GET / .1\r\nHost: a\r\n\r\n" => RequestError::Protocol, 400;
     broken_http2_preface_rfc9113_3_4: b"INVALID CONNECTION PREFACE\r\n\r\n" => RequestError::Protocol, 400;
     long_word_behind_a_space_in_target: b"GET /a longerword HTTP/1.1\r\nHost: a\r\n\r\n" => RequestError::RequestLine, 400;
     version_with_more_digits_rfc9112_2_3: b"GET / HTTP/1.10\r\nHost: a\r\n\r\n" => RequestError::RequestLine, 400;

@@ -39,6 +39,7 @@ refused! {
     nul_in_value_rfc9110_5_5: with("A: \0") => Fault::FieldValue;
     empty_line_before_status_line_rfc9112_4: b"\r\nHTTP/1.1 200 OK\r\n\r\n" => ResponseError::StatusLine;
     no_http_at_all_rfc9112_4: b"SSH-2.0-OpenSSH_9.6\r\n" => ResponseError::StatusLine;
+    short_line_of_another_version_rfc9112_2_3: b"HTTP/2.1 2\nDate: a\r\n\r\n" => ResponseError::Version;
     status_of_two_digits_rfc9112_4: b"HTTP/1.1 20 OK\r\n\r\n" => ResponseError::StatusLine;
     status_of_four_digits_rfc9112_4: b"HTTP/1.1 2000 OK\r\n\r\n" => ResponseError::StatusLine;
     status_with_sign_rfc9112_4: b"HTTP/1.1 +20 OK\r\n\r\n" => ResponseError::StatusLine;

@@ -157,6 +157,10 @@ impl HealthEngine {
     /// An active check ended.
     pub fn on_probe(&mut self, now: Tick, endpoint: EndpointId, passed: bool) {
         let Some(&(c, i)) = self.slots.get(&endpoint) else { return };
+        // What was on its way when the checks were switched off has no say any more: no later one would take it back.
+        if self.clusters[c].probe.is_none() {
+            return;
+        }
         let mut marked = false;
         for &(s, p) in self.clusters[c].pairs.iter().filter(|_| passed) {
             let pair = &mut self.services[s].pairs[p];

@@ -24,6 +24,8 @@ const DECODE: &str = "proxy/http1/src/body/decode.rs";
 const TRAILERS: &str = "proxy/http1/src/body/trailers.rs";
 const WRITE: &str = "proxy/http1/src/write/line.rs";
 const SERVER: &str = "proxy/src/http/h1/server.rs";
+const H1_SERVE: &str = "proxy/src/http/h1/server/serve.rs";
+const ENDING: &str = "proxy/src/http/h1/server/ending.rs";
 const CLIENT: &str = "proxy/src/http/h1/client.rs";
 const BODY: &str = "proxy/src/request/body.rs";
 const SEND: &str = "proxy/src/request/send.rs";
@@ -182,11 +184,11 @@ pub const FAULTS: &[Fault] = &[
         "        if self.version == Version::Http10 {",
         "        if self.version == Version::Http10 && !MUTANT {",
     )]),
-    fault("a client that was not told to go on may go on", &[(SERVER, "        let unsure = self.expects && ", "        let unsure = !MUTANT && self.expects && ")]),
+    fault("a client that was not told to go on may go on", &[(ENDING, "        let unsure = self.expects && ", "        let unsure = !MUTANT && self.expects && ")]),
     fault("a head may take an hour", &[(
-        SERVER,
+        H1_SERVE,
         "                self.timer.set(Some(self.worker.now() + port.client.request_header));",
-        "                let within = if MUTANT { Duration::from_secs(3_600) } else { port.client.request_header };
+        "                let within = if MUTANT { std::time::Duration::from_secs(3_600) } else { port.client.request_header };
                 self.timer.set(Some(self.worker.now() + within));",
     )]),
     fault("a body may pause for an hour", &[(
@@ -220,7 +222,7 @@ pub const FAULTS: &[Fault] = &[
     fault("what a client says of itself is believed", &[(CLAIMS, "    names.iter().for_each(|name| head.remove(*name));", "    names.iter().filter(|_| !MUTANT).for_each(|name| head.remove(*name));")]),
     // Coarse: a rule of refusal, or of passing on, as a whole. They show that a check can fail at all.
     fault("what is no request is answered with 200", &[(
-        SERVER,
+        ENDING,
         "        write_own_response(self.wire.output(), status, &fields, body.as_bytes());",
         "        let status = if MUTANT { 200 } else { status };
         write_own_response(self.wire.output(), status, &fields, body.as_bytes());",
@@ -250,7 +252,7 @@ pub const FAULTS: &[Fault] = &[
         "fill(head, parts.status.as_u16(), &parts.headers",
         "fill(head, parts.status.as_u16() + u16::from(MUTANT), &parts.headers",
     )]),
-    fault("no connection is kept", &[(SERVER, "        if !conn.end().await {", "        if !conn.end().await || MUTANT {")]),
+    fault("no connection is kept", &[(H1_SERVE, "        if !conn.end().await {", "        if !conn.end().await || MUTANT {")]),
     fault("trailers of HTTP/2 are dropped", &[(H2_BODY, "        self.trailers.as_ref().filter(|trailers| ", "        self.trailers.as_ref().filter(|trailers| !MUTANT && ")]),
     fault("a pseudo-header field may be a trailer", &[(H2_BODY, "trailers.is_some() && malformed", "trailers.is_some() && !MUTANT && malformed")]),
     fault("connection errors of HTTP/2 are let pass", &[(
