@@ -55,8 +55,8 @@ pub const TARGETS: &[Target] = &[
     #[cfg(feature = "proxy")]
     Target { name: "proxy_protocol", run: proxy_protocol::run, longest: 512 },
     Target { name: "route_table", run: route_table::run, longest: 256 },
-    Target { name: "config", run: config::run, longest: 4096 },
-    Target { name: "health", run: health::run, longest: 512 },
+    Target { name: "config", run: config::run, longest: 2048 },
+    Target { name: "health", run: health::run, longest: 192 },
     Target { name: "choice", run: choice::run, longest: 256 },
     Target { name: "budgets", run: budgets::run, longest: 128 },
 ];

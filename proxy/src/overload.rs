@@ -14,7 +14,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use causeway_proxy_policy::Tick;
-use causeway_proxy_policy::overload::{Params, Shedder, Why, rest};
+use causeway_proxy_policy::overload::{Params, Rest, Shedder, Why};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::worker::Worker;
@@ -103,9 +103,9 @@ impl Load {
     }
 
     /// For how long the connection is to be left alone whose request is refused now. `None`: not at all.
-    pub fn rest(&self, worker: &Worker, bounds: (f64, f64)) -> Option<Duration> {
+    pub fn rest(&self, worker: &Worker, rest: Rest) -> Option<Duration> {
         let roll = (worker.roll() >> 32) as f64 / (1u64 << 32) as f64;
-        self.shedder.get().rests().then(|| rest(self.resting.get(), self.served.get(), bounds, roll))
+        self.shedder.get().rest(rest, self.resting.get(), self.served.get(), roll)
     }
 
     /// Sends a marker, or looks how long the one that is out has waited: it will have waited longer when its turn

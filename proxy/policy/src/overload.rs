@@ -24,24 +24,35 @@ pub const FULL: f64 = 4.0;
 /// section 5.5). Without it, refusing would stop whenever it worked, and the queue grow for an interval each time.
 const REMEMBERED: u32 = 16;
 
-/// Above this share, connections that were refused are left alone for a while. A refusal is not free, it costs about
-/// half of a request, but what is not read costs nothing.
-const REST_FROM: f64 = 0.1;
-
 /// Refusals for one that is served, when many connections rest: at half of its cost they take a tenth of the time.
 const REFUSED_FOR_ONE: f64 = 0.2;
 
-/// How many seconds a connection rests at least, on average, and at most.
-pub const REST: (f64, f64) = (1.0, 10.0);
+/// When a connection is left alone that was refused, and for how long. A refusal is not free, it costs about half of a
+/// request, but what is not read costs nothing.
+#[derive(Copy, Clone, PartialEq, Debug)]
+pub struct Rest {
+    /// Where more than this share is refused.
+    from: f64,
+    /// Seconds at least, on average.
+    least: f64,
+    /// Seconds at most, on average.
+    most: f64,
+}
 
-/// The same where it carries many requests at once, which all rest with it.
-pub const REST_OF_MANY: (f64, f64) = (0.1, 3.0);
+impl Rest {
+    /// Of a connection that carries one request at a time.
+    pub const ONE: Rest = Rest { from: 0.1, least: 1.0, most: 10.0 };
 
-/// How long one more connection is to rest where `resting` requests cannot come and `served` are served a second.
-/// `roll` is in [0, 1): not all rest for the same time, or they would come back as they went.
-pub fn rest(resting: u32, served: f64, (least, most): (f64, f64), roll: f64) -> Duration {
-    let mean = f64::from(resting) / (REFUSED_FOR_ONE * served).max(1.0);
-    Duration::from_secs_f64(mean.clamp(least, most) * (0.5 + roll))
+    /// Of one that carries many. All of them rest with it, also those whose clients would stay away by themselves: so
+    /// it is the last resort.
+    pub const MANY: Rest = Rest { from: 0.4, least: 0.1, most: 3.0 };
+
+    /// For how long one more connection is to rest where `resting` requests cannot come and `served` are served a
+    /// second. `roll` is in [0, 1): not all rest for the same time, or they would come back as they went.
+    fn length(self, resting: u32, served: f64, roll: f64) -> Duration {
+        let mean = f64::from(resting) / (REFUSED_FOR_ONE * served).max(1.0);
+        Duration::from_secs_f64(mean.clamp(self.least, self.most) * (0.5 + roll))
+    }
 }
 
 /// What is refused at most: somebody must get through to show that the queue is short again.
@@ -123,9 +134,9 @@ impl Shedder {
         self.shedding
     }
 
-    /// Whether who is refused is to be left alone for a while.
-    pub fn rests(&self) -> bool {
-        self.share > REST_FROM
+    /// For how long a connection is to be left alone whose request is refused; see [`Rest`]. `None`: not at all.
+    pub fn rest(&self, rest: Rest, resting: u32, served: f64, roll: f64) -> Option<Duration> {
+        (self.share > rest.from).then(|| rest.length(resting, served, roll))
     }
 }
 
@@ -174,7 +185,7 @@ mod tests {
 
     #[test]
     fn connections_rest_for_long_enough_that_refusals_stay_a_fifth_of_what_is_served() {
-        let rest = |resting, served, roll| rest(resting, served, REST, roll).as_secs_f64();
+        let rest = |resting, served, roll| Rest::ONE.length(resting, served, roll).as_secs_f64();
         assert_eq!(rest(10, 50_000.0, 0.5), 1.0);
         assert_eq!(rest(8_000, 10_000.0, 0.5), 4.0);
         assert_eq!(rest(8_000, 10_000.0, 0.0), 2.0);
@@ -251,7 +262,8 @@ mod tests {
             if world.sheds && roll() < share {
                 now += world.costs.1;
                 // Not all at the same time, or they would come back as they went.
-                let pause = if shedder.rests() { world.pause * (0.5 + roll()) } else { 0.0 };
+                let rests = shedder.rest(Rest::ONE, 0, 0.0, 0.0).is_some();
+                let pause = if rests { world.pause * (0.5 + roll()) } else { 0.0 };
                 paused.insert((((now + pause) * 1e9) as u64, conn));
             } else {
                 if now > 1.0 {

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use causeway_proxy_http1::{Name, RequestHead, RequestKind, ResponseHead, Trailers, Value};
-use causeway_proxy_policy::overload;
+use causeway_proxy_policy::overload::Rest;
 
 use super::{h1, h2};
 use crate::timer::Timer;
@@ -161,11 +161,11 @@ impl Down<'_> {
     /// The client is given no time for a while where there is too little; says for how long. A pause of HTTP/2 holds up
     /// all that a connection has under way.
     pub fn rest(&mut self, worker: &Worker) -> Option<Duration> {
-        let bounds = match self {
-            Down::H1(_) => overload::REST,
-            Down::H2(_) => overload::REST_OF_MANY,
+        let how = match self {
+            Down::H1(_) => Rest::ONE,
+            Down::H2(_) => Rest::MANY,
         };
-        let rest = worker.load.rest(worker, bounds)?;
+        let rest = worker.load.rest(worker, how)?;
         each!(self, side => side.rest(rest));
         Some(rest)
     }
