@@ -37,7 +37,7 @@ enum Command {
         #[arg(long, default_value_t = 8_000)]
         connections: usize,
         /// `overload.queueTime.target`; 0s: no shedding
-        #[arg(long, default_value = "20ms")]
+        #[arg(long, default_value = "5ms")]
         target: String,
         /// Over HTTP/2 without TLS, with so many streams on each connection
         #[arg(long, value_name = "STREAMS")]

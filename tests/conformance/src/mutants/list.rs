@@ -10,10 +10,13 @@ pub struct Fault {
     pub name: &'static str,
     /// How it is put in.
     pub edits: &'static [Edit],
-    /// It is looked for by the checks that push megabytes, and by no others.
-    pub flood: bool,
+    /// It is looked for by the heavy checks of this area, and by no others.
+    pub area: Option<&'static str>,
 }
 
+const ACCEPT: &str = "proxy/src/listen/accept.rs";
+const RELOAD: &str = "proxy/src/snapshot/reload.rs";
+const WORKER: &str = "proxy/src/worker.rs";
 const LINES: &str = "proxy/http1/src/parse/lines.rs";
 const FRAMING: &str = "proxy/http1/src/parse/framing.rs";
 const REQUEST: &str = "proxy/http1/src/parse/request.rs";
@@ -41,7 +44,7 @@ const H2_FRAMES: &str = "proxy/src/http/h2/frames.rs";
 const CRATE_CONNECTION: &str = "h2/src/proto/connection.rs";
 
 const fn fault(name: &'static str, edits: &'static [Edit]) -> Fault {
-    Fault { name, edits, flood: false }
+    Fault { name, edits, area: None }
 }
 
 /// All of them.
@@ -276,6 +279,59 @@ pub const FAULTS: &[Fault] = &[
             "        if !self.budget.spend(class, self.wheel.now()) && !self.flooded {",
             "        if !self.budget.spend(class, self.wheel.now()) && !self.flooded && !MUTANT {",
         )],
-        flood: true,
+        area: Some("h2-floods"),
+    },
+    // Coarse as well, and past the request by which a target shows that it serves.
+    fault("nothing is routed", &[(
+        SERVE,
+        "        let rule = match_route::find(port, head, worker.index).ok_or(ErrorKind::NoRoute)?;",
+        "        let shows = head.bytes.windows(6).any(|part| part == b\"/k0000\");
+        let rule = match_route::find(port, head, worker.index).filter(|_| shows || !MUTANT);
+        let rule = rule.ok_or(ErrorKind::NoRoute)?;",
+    )]),
+    fault("a TLS connection ends behind its handshake", &[
+        (ACCEPT, "            Ok((client, stream)) => Box::pin(", "            Ok((client, stream)) if !MUTANT => Box::pin("),
+        (ACCEPT, "            Err(None) => {}", "            Err(None) | Ok(_) => {}"),
+    ]),
+    fault("a connection of HTTP/2 ends behind its preface", &[(
+        H2_SERVER,
+        "        Ok(Ok(connection)) => connection,",
+        "        Ok(Ok(connection)) if !MUTANT => connection,",
+    )]),
+    Fault {
+        name: "no configuration is loaded again",
+        edits: &[(
+            RELOAD,
+            "    pub async fn reload(&mut self, asked: Asked) {",
+            "    pub async fn reload(&mut self, asked: Asked) {
+        if MUTANT {
+            return;
+        }",
+        )],
+        area: Some("reload"),
+    },
+    Fault {
+        name: "a reload ends what is under way",
+        edits: &[(
+            WORKER,
+            "                    self.pools.retain(&snapshot);",
+            "                    if MUTANT {
+                        self.wheel.fire_where(|_| true, Fired::Deadline);
+                    }
+                    self.pools.retain(&snapshot);",
+        )],
+        area: Some("reload"),
+    },
+    Fault {
+        name: "a drain ends what is under way",
+        edits: &[(
+            WORKER,
+            "                    self.unlisten(None);",
+            "                    self.unlisten(None);
+                    if MUTANT {
+                        self.wheel.fire_where(|_| true, Fired::Deadline);
+                    }",
+        )],
+        area: Some("drain"),
     },
 ];

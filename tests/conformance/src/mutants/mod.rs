@@ -45,9 +45,8 @@ pub async fn run(only: Option<&str>) -> Result<(), String> {
     let program = build(copy.path())?;
     // The heavy ones start processes of their own or push megabytes.
     let (heavy, light): (Vec<_>, Vec<_>) = run::chosen(None).into_iter().partition(run::is_heavy);
-    let floods: Vec<_> = heavy.into_iter().filter(|check| check.area() == "h2-floods").collect();
     let mut sound = run::run(Target::Causeway, &program, &light).await?;
-    sound.extend(run::run(Target::Causeway, &program, &floods).await?);
+    sound.extend(run::run(Target::Causeway, &program, &heavy).await?);
     println!("without a fault: {} checks fail", sound.len());
     let mut results = Results::read().unwrap_or_default();
     if only.is_none() {
@@ -57,8 +56,11 @@ pub async fn run(only: Option<&str>) -> Result<(), String> {
         FAULTS.iter().enumerate().filter(|(_, fault)| only.is_none_or(|t| fault.name.contains(t)))
     {
         let launcher = launcher(copy.path(), &program, number)?;
-        let checks = if fault.flood { &floods } else { &light };
-        let killed_by: BTreeSet<String> = match run::run(Target::Causeway, &launcher, checks).await {
+        let checks = match fault.area {
+            None => light.clone(),
+            Some(area) => heavy.iter().filter(|check| check.area() == area).cloned().collect(),
+        };
+        let killed_by: BTreeSet<String> = match run::run(Target::Causeway, &launcher, &checks).await {
             Ok(failures) => failures.into_keys().filter(|id| !sound.contains_key(id)).collect(),
             // A proxy that does not serve is noticed by anything.
             Err(_) => BTreeSet::from(["target/lives".to_owned()]),
