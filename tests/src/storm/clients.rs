@@ -9,7 +9,7 @@ use http::Method;
 use http_body_util::BodyExt;
 
 use super::dripping::dripping;
-use super::{Books, Chance, Crowd, Fate, Got, Target, Wanted, judge};
+use super::{Books, Chance, Crowd, Fate, Got, LONGEST, MOST_KEPT, Target, Wanted, judge};
 
 /// Names of users: enough to be spread over all endpoints, few enough to come back.
 const NAMES: u64 = 500;
@@ -100,9 +100,10 @@ impl User {
             self.note(act, (Fate::Lost, 0));
             return;
         };
-        for _ in 0..=self.chance.below(8) {
-            let wanted = self.small();
-            let ended = exchange(&mut client, &self.name(), &wanted, empty()).await;
+        for _ in 0..=self.chance.below(MOST_KEPT) {
+            let (wanted, name) = (self.small(), self.name());
+            let ended = tokio::time::timeout(LONGEST, exchange(&mut client, &name, &wanted, empty())).await;
+            let Ok(ended) = ended else { return self.books.hung(act) };
             // A proxy may end a connection behind an answer, and says so: the next request would only find that out.
             if !self.note(act, ended) || !client.is_open().await {
                 return;

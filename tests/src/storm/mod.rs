@@ -31,6 +31,9 @@ use clients::User;
 /// Nothing that a client does takes longer: the proxy's own deadlines in [`Stage`] add up to less than half of it.
 const LONGEST: Duration = Duration::from_secs(30);
 
+/// Requests on one connection that a client keeps.
+const MOST_KEPT: u64 = 8;
+
 /// Where the clients go.
 #[derive(Clone)]
 pub struct Target {
@@ -121,7 +124,9 @@ pub fn acts() -> impl Iterator<Item = &'static str> {
 async fn live(mut user: User, pause: Duration, stopped: watch::Receiver<bool>) {
     while !*stopped.borrow() {
         let act = draw(&mut user.chance);
-        if tokio::time::timeout(LONGEST, user.act(act)).await.is_err() {
+        // Several requests one after the other may take as many times as long: those are watched one by one.
+        let longest = if act == "keep-alive" { LONGEST * MOST_KEPT as u32 } else { LONGEST };
+        if tokio::time::timeout(longest, user.act(act)).await.is_err() {
             user.books.hung(act);
         }
         let wait = user.chance.below(pause.as_micros() as u64);

@@ -212,6 +212,7 @@ pub const FAULTS: &[Fault] = &[
         "                down.abort();",
         "                if MUTANT {
                     let _ = down.finish(None);
+                    let _ = std::future::poll_fn(|cx| down.poll_flush(cx)).await;
                 } else {
                     down.abort();
                 }",
