@@ -97,16 +97,12 @@ impl<'s> Attempts<'_, 's> {
 
     /// Longest pause within a body; none for gRPC, whose streams may be silent for hours.
     pub fn body_idle(&self) -> Option<Duration> {
-        (!self.is_grpc()).then_some(self.limits.body_idle)
+        self.grpc.is_none().then_some(self.limits.body_idle)
     }
 
     /// The slowest that the client may be; any for gRPC, which has something to say when it has.
     pub fn floor(&self) -> Option<Floor> {
-        self.limits.floor.filter(|_| !self.is_grpc())
-    }
-
-    fn is_grpc(&self) -> bool {
-        self.head.get(Known::ContentType).is_some_and(|kind| kind.starts_with(b"application/grpc"))
+        self.limits.floor.filter(|_| self.grpc.is_none())
     }
 
     /// Tries until there is an answer for the client, or an error that is one.
