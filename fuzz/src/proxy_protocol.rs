@@ -1,6 +1,8 @@
 //! A PROXY protocol header: where it ends does not depend on how it arrives, and what we write is read as it was meant.
 
-use causeway_proxy::listen::proxy_protocol::{MAX_V2, Progress, Version, parse, write};
+use std::net::{IpAddr, SocketAddr};
+
+use causeway_proxy::listen::proxy_protocol::{Addresses, MAX_V2, Progress, Version, parse, write};
 
 pub fn run(input: &[u8]) {
     let Ok(Progress::Complete(header)) = parse(input) else {
@@ -26,9 +28,15 @@ pub fn run(input: &[u8]) {
         let written = write(version, header.addresses.as_ref());
         match parse(&written) {
             Ok(Progress::Complete(again)) => {
-                assert_eq!((again.length, again.addresses), (written.len(), header.addresses));
+                assert_eq!(again.length, written.len());
+                assert_eq!(again.addresses.map(canonical), header.addresses.map(canonical));
             }
             other => panic!("{version:?} {:?} is read as {other:?}", header.addresses),
         }
     }
+}
+
+/// An IPv4 address that was told as IPv6 is the same address, and is told on as what it is.
+fn canonical(addresses: Addresses) -> [(IpAddr, u16); 2] {
+    [addresses.source, addresses.destination].map(|at: SocketAddr| (at.ip().to_canonical(), at.port()))
 }
