@@ -91,7 +91,7 @@ impl Load {
             self.look(params, now);
         }
         let below = self.refuse_below.get();
-        if below > 0 && worker.roll() >> 32 < below || waited && self.shedder.get().is_shedding() {
+        if below > 0 && worker.roll() >> 32 < below || waited && self.shedder.get().is_pressed() {
             return Err(Why::QueueTime);
         }
         if self.in_flight.get() >= params.max_in_flight {

@@ -107,6 +107,10 @@ impl Shedder {
             *self = Shedder { sampled: now, ..Shedder::default() };
             return 0.0;
         }
+        if now.since(self.sampled) >= params.interval * REMEMBERED {
+            // Silence: nothing stood meanwhile.
+            *self = Shedder::default();
+        }
         let excess = queue_time.as_secs_f64() / params.target.as_secs_f64() - 1.0;
         if excess > 0.0 {
             self.below = None;
@@ -129,9 +133,9 @@ impl Shedder {
         self.share
     }
 
-    /// Whether the queue stands, or did lately.
-    pub fn is_shedding(&self) -> bool {
-        self.shedding
+    /// Whether so much is refused that there is no time for whoever could have come at another time.
+    pub fn is_pressed(&self) -> bool {
+        self.share > Rest::ONE.from
     }
 
     /// For how long a connection is to be left alone whose request is refused; see [`Rest`]. `None`: not at all.
@@ -181,6 +185,8 @@ mod tests {
         let stood = (0..30).map(|i| (i * 10, 60));
         let later = (30..200).map(|i| (i * 10, 1)).chain((200..205).map(|i| (i * 10, 60)));
         assert_eq!(shares(stood.chain(later))[204], 0.0, "but not for ever");
+        let silence = (0..30).map(|i| (i * 10, 60)).chain([(60_000, 60)]);
+        assert_eq!(shares(silence)[30], 0.0, "nor over a silence");
     }
 
     #[test]

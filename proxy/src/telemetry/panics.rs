@@ -22,7 +22,10 @@ pub struct Vital(pub &'static str);
 impl Drop for Vital {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            super::log::event("fatal", format_args!("a panic in {}, without which nobody is served", self.0));
+            super::log::event(
+                "fatal",
+                format_args!("a panic in {}, without which this cannot go on", self.0),
+            );
             std::process::exit(EXIT);
         }
     }
@@ -93,6 +96,6 @@ mod tests {
         let ended = again.args(["--exact", test, "--nocapture"]).env(CHILD, "1").output().unwrap();
         let said = String::from_utf8_lossy(&ended.stderr);
         assert_eq!(ended.status.code(), Some(EXIT), "{said}");
-        assert!(said.contains("fatal: a panic in the timers, without which nobody is served"), "{said}");
+        assert!(said.contains("fatal: a panic in the timers, without which this cannot go on"), "{said}");
     }
 }

@@ -70,7 +70,9 @@ pub async fn serve(worker: Rc<Worker>, client: Client, (wire, timer): (Wire, Rc<
         .enable_connect_protocol()
         // `h2` counts these over the whole life of a connection, which a long one would not outlive. The guard holds
         // them against time.
-        .max_local_error_reset_streams(None);
+        .max_local_error_reset_streams(None)
+        // Those that are given up while the connection is not read: see `pause`. The guard counts resets too.
+        .max_pending_accept_reset_streams(500);
     timer.set(Some(worker.now() + request_header));
     let mut connection = match timer.guard(driver.run(builder.handshake::<_, Bytes>(io))).await {
         Ok(Ok(connection)) => connection,

@@ -114,6 +114,11 @@ impl ServerConn {
     /// save. False: the connection is to end.
     pub(super) async fn pause(&mut self, rest: Duration) -> bool {
         let _resting = Resting::begin(&self.worker, 1);
+        self.wire.park();
+        // What `Retry-After` said, in whole seconds: the rest may end later than it was meant to, and who comes then
+        // has heeded it.
+        let told =
+            self.worker.now() + Duration::from_secs(rest.as_secs() + u64::from(rest.subsec_nanos() > 0));
         // It waits, and asks for nothing: its place is there for others.
         self.timer.tag(Tag::Idle);
         self.timer.set(Some(self.worker.now() + rest));
@@ -126,7 +131,7 @@ impl ServerConn {
             _ => return false,
         }
         self.timer.tag(Tag::None);
-        self.waited = self.wire.is_stirring();
+        self.waited = self.wire.is_stirring() && self.worker.now() < told;
         true
     }
 }
