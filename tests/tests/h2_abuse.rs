@@ -44,7 +44,7 @@ fn attacks() -> Vec<Attack> {
     // A field of 4,000 bytes that goes into the dynamic table, to be named a byte at a time.
     let bomb = [&[0x40, 1, b'x', 0x7f, 0xa1, 0x1e][..], &[b'y'; 4_000]].concat();
     vec![
-        attack("rapid reset in one go", "limits", vec![], |n| {
+        attack("rapid reset in one go", "resets", vec![], |n| {
             [get(n), frame(kind::RST_STREAM, 0, stream(n), &[0, 0, 0, 8])].concat()
         }),
         attack("made you reset", "provoked_resets", vec![], |n| {
