@@ -51,6 +51,8 @@ pub enum Tag {
     None,
     /// An idle downstream connection.
     Idle,
+    /// A downstream connection that is left alone for a while.
+    Resting,
     /// A downstream connection of which a head is being read, for long already.
     Head,
     /// An HTTP/2 connection of a client.

@@ -208,7 +208,9 @@ impl Worker {
                 Mail::MakeRoom => {
                     self.evict();
                 }
-                Mail::CloseIdle => self.wheel.fire_where(|tag| tag == Tag::Idle, Fired::Drain),
+                Mail::CloseIdle => {
+                    self.wheel.fire_where(|tag| matches!(tag, Tag::Idle | Tag::Resting), Fired::Drain)
+                }
             }
         }
     }
@@ -264,14 +266,16 @@ impl Worker {
         true
     }
 
-    /// Closes the idle connections that are oldest, or those that have been at a request's head for longest. Several
-    /// at once, since finding them means looking at all.
+    /// Closes the idle connections that are oldest, or who was refused and rests, or those that have been at a request's
+    /// head for longest. Several at once, since finding them means looking at all.
     fn evict(&self) -> usize {
         let first = |meant: fn(Tag) -> bool| self.wheel.fire_first(meant, EVICT, Fired::Evicted);
-        match first(|tag| matches!(tag, Tag::Idle | Tag::Http2Idle)) {
-            0 => first(|tag| tag == Tag::Head),
-            evicted => evicted,
-        }
+        let tiers: [fn(Tag) -> bool; 3] = [
+            |tag| matches!(tag, Tag::Idle | Tag::Http2Idle),
+            |tag| tag == Tag::Resting,
+            |tag| tag == Tag::Head,
+        ];
+        tiers.into_iter().map(first).find(|evicted| *evicted > 0).unwrap_or(0)
     }
 
     fn lend(&self) -> io::Result<Vec<(PortKey, OwnedFd)>> {

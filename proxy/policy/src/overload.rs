@@ -7,11 +7,12 @@
 //!
 //! The rule on queue time takes what is good of two queue disciplines. From CoDel (RFC 8289): a queue is judged by
 //! whether it *stands*, that is, stays above `target` for a whole `interval`; a burst that is worked off in between
-//! is what queues are for; and where one stood lately, the next is believed at once (section 5.5: 16 intervals). From RED (RFC 2309) that the share refused grows in proportion to the excess: nothing at
-//! the target, everything at [`FULL`] times it. CoDel's own drops, one at a time and faster by a square root, are
-//! meant for senders that slow down when they see one; clients of a proxy do not. A limit found by gradient
-//! (Netflix concurrency-limits, Envoy's adaptive concurrency) was rejected: it needs each service's latency without
-//! load, and what it measures is the upstream's, which the breaker's limits and the admission of a cluster see to.
+//! is what queues are for; and where one stood lately, the next is believed at once (section 5.5: 16 intervals). From
+//! RED (RFC 2309) that the share refused grows in proportion to the excess: nothing at the target, everything at
+//! [`FULL`] times it. CoDel's own drops, one at a time and faster by a square root, are meant for senders that slow
+//! down when they see one; clients of a proxy do not. A limit found by gradient (Netflix concurrency-limits, Envoy's
+//! adaptive concurrency) was rejected: it needs each service's latency without load, and what it measures is the
+//! upstream's, which the breaker's limits and the admission of a cluster see to.
 
 use std::time::Duration;
 

@@ -166,8 +166,7 @@ impl Down<'_> {
             Down::H2(_) => Rest::MANY,
         };
         let rest = worker.load.rest(worker, how)?;
-        each!(self, side => side.rest(rest));
-        Some(rest)
+        Some(each!(self, side => side.rest(rest)))
     }
 
     /// Whether this request came while its connection was given no time, and so is old.

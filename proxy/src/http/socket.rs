@@ -105,6 +105,11 @@ pub fn is_readable(tcp: &TcpStream) -> bool {
     tcp.try_io(Interest::READABLE, || Ok(())).is_ok()
 }
 
+/// Waits for something to read, and says whether that is the end, as far as the runtime can tell without reading.
+pub async fn ended(tcp: &TcpStream) -> bool {
+    tcp.ready(Interest::READABLE).await.map_or(true, |ready| ready.is_read_closed())
+}
+
 /// Writes at once where the runtime takes the socket for writable, as it is nearly always: asking whether it is
 /// and waiting if not, in one, costs twice the instructions of the write.
 fn poll_write(tcp: &mut TcpStream, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
@@ -208,6 +213,16 @@ mod tests {
         tokio::task::yield_now().await;
         there.write_all(b"late").expect("connected");
         assert_eq!(read.await.expect("no panic"), (4, true));
+    }
+
+    #[tokio::test]
+    async fn whoever_leaves_is_told_from_whoever_says_something() {
+        let (mut here, mut there) = pair();
+        there.write_all(b"late").expect("connected");
+        assert!(!ended(here.watched().expect("room to watch")).await);
+        let (mut here, there) = pair();
+        drop(there);
+        assert!(ended(here.watched().expect("room to watch")).await);
     }
 
     #[tokio::test]

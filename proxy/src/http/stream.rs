@@ -54,6 +54,17 @@ impl Stream {
         }
     }
 
+    /// Waits for something to read, and says whether that is the end. Takes nothing and needs no buffer.
+    pub async fn ended(&mut self) -> bool {
+        match self {
+            Stream::Tcp(tcp) => match tcp.watched() {
+                Ok(tcp) => socket::ended(tcp).await,
+                Err(_) => true,
+            },
+            Stream::Tls(tls) => socket::ended(tls.get_ref().0).await,
+        }
+    }
+
     /// Whether a read may make progress, as far as the runtime has heard: no system call, nobody is woken later.
     pub fn is_readable(&self) -> bool {
         match self {

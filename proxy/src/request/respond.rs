@@ -9,6 +9,7 @@ use causeway_proxy_policy::grpc;
 use smallvec::SmallVec;
 
 use super::error::{ErrorKind, LimitKind, Why};
+use super::rate_limit::seconds;
 use super::record::Story;
 use crate::http::exchange::{Down, Response};
 use crate::worker::Worker;
@@ -107,14 +108,17 @@ pub async fn refusal(
     }
     let text = format!("{}\n", answer.text);
     let status = proxy_status(error, &answer);
-    let rest = if error == ErrorKind::Shed(Why::QueueTime) { down.rest(worker) } else { None };
-    let retry_after = rest.map_or(1, |rest| rest.as_secs() + u64::from(rest.subsec_nanos() > 0)).to_string();
+    let retry_after = match error {
+        ErrorKind::Shed(Why::QueueTime) => down.rest(worker).map_or(1, seconds),
+        _ => 1,
+    };
+    let mut number = itoa::Buffer::new();
     let mut fields: SmallVec<[(&[u8], &[u8]); 5]> = SmallVec::new();
     fields.push((b"Content-Type", b"text/plain; charset=utf-8"));
     fields.push((b"Proxy-Status", status.as_bytes()));
     fields.extend_from_slice(more);
     if matches!(error, ErrorKind::Shed(_)) {
-        fields.push((b"Retry-After", retry_after.as_bytes()));
+        fields.push((b"Retry-After", number.format(retry_after).as_bytes()));
     }
     // A request whose body is not clear leaves the connection unclear; a client that is not taken must begin anew.
     let close = matches!(

@@ -216,8 +216,8 @@ impl ServerConn {
     }
 
     /// Leaves the next request unread for so long.
-    pub fn rest(&mut self, length: Duration) {
-        self.rest = Some(length);
+    pub fn rest(&mut self, length: Duration) -> Duration {
+        *self.rest.insert(length)
     }
 
     /// Whether the request was there before its connection was read again.

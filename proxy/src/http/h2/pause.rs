@@ -1,13 +1,16 @@
 //! A connection whose client is left alone for a while, because there was no time for one of its requests.
 //!
-//! HTTP/2 cannot say "no more for now" but for one stream at a time, and to refuse those costs a third of serving them.
-//! So nothing is read, and what the client may still send is what its streams and windows allow. That holds for all its
-//! streams, uploads too: the pause is shorter than that of an HTTP/1.1 connection.
+//! HTTP/2 cannot say "no more for now" but for one stream at a time, and to refuse those costs about half of serving
+//! them. So nothing is read, and what the client may still send is what its streams and windows allow. That holds for all
+//! its streams: uploads stand still, answers that wait for a WINDOW_UPDATE too, and who leaves is noticed late. So the
+//! pause is shorter than that of an HTTP/1.1 connection, and the last resort.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+
+use causeway_proxy_policy::Tick;
 
 use crate::overload::Resting;
 use crate::timer::Timer;
@@ -20,7 +23,8 @@ pub struct Pause {
     active: Rc<Cell<usize>>,
     /// Most connections never need one.
     timer: OnceCell<Timer>,
-    resting: RefCell<Option<Resting>>,
+    /// Who rests, and until when.
+    resting: RefCell<Option<(Resting, Tick)>>,
     /// What is read now came while nothing was.
     late: Cell<bool>,
 }
@@ -37,15 +41,16 @@ impl Pause {
         })
     }
 
-    /// Begins one of this length, unless one has begun.
-    pub fn begin(&self, length: Duration) {
+    /// Begins one of this length, unless one has begun. Says what is left of it.
+    pub fn begin(&self, length: Duration) -> Duration {
+        let now = self.worker.now();
         let mut resting = self.resting.borrow_mut();
-        if resting.is_none() {
-            let timer = self.timer.get_or_init(|| self.worker.wheel.timer());
-            timer.set(Some(timer.now() + length));
-            *resting =
-                Some(Resting::begin(&self.worker, u32::try_from(self.active.get()).unwrap_or(u32::MAX)));
-        }
+        let (_, ends) = resting.get_or_insert_with(|| {
+            let (ends, requests) = (now + length, u32::try_from(self.active.get()).unwrap_or(u32::MAX));
+            self.timer.get_or_init(|| self.worker.wheel.timer()).set(Some(ends));
+            (Resting::begin(&self.worker, requests), ends)
+        });
+        ends.since(now)
     }
 
     /// Ready when the connection may be read.

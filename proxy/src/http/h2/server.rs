@@ -272,9 +272,9 @@ pub struct ServerStream {
 }
 
 impl ServerStream {
-    /// Leaves the connection unread for so long.
-    pub fn rest(&mut self, length: Duration) {
-        self.pause.begin(length);
+    /// Leaves the connection unread for so long, or for what is left of an earlier rest; says which.
+    pub fn rest(&mut self, length: Duration) -> Duration {
+        self.pause.begin(length)
     }
 
     /// Whether the request was there before its connection was read again.

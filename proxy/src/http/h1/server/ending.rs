@@ -8,6 +8,7 @@ use causeway_proxy_http1::write_own_response;
 use super::ServerConn;
 use crate::http::exchange::Fill;
 use crate::overload::Resting;
+use crate::request::rate_limit::seconds;
 use crate::telemetry::counters::ConnectionEnd;
 use crate::timer::{Fired, Tag};
 
@@ -115,20 +116,25 @@ impl ServerConn {
     pub(super) async fn pause(&mut self, rest: Duration) -> bool {
         let _resting = Resting::begin(&self.worker, 1);
         self.wire.park();
-        // What `Retry-After` said, in whole seconds: the rest may end later than it was meant to, and who comes then
-        // has heeded it.
-        let told =
-            self.worker.now() + Duration::from_secs(rest.as_secs() + u64::from(rest.subsec_nanos() > 0));
+        // The rest may end later than it was meant to, and who comes after what `Retry-After` said has heeded it.
+        let told = self.worker.now() + Duration::from_secs(seconds(rest));
         // It waits, and asks for nothing: its place is there for others.
-        self.timer.tag(Tag::Idle);
+        self.timer.tag(Tag::Resting);
         self.timer.set(Some(self.worker.now() + rest));
-        match self.timer.fired().await {
-            Fired::Deadline => {}
-            Fired::Evicted => {
+        let timer = self.timer.clone();
+        let left = async {
+            if !self.wire.stream.ended().await {
+                std::future::pending::<()>().await;
+            }
+        };
+        match timer.guard(left).await {
+            // Whoever has left is found out by the next read.
+            Ok(()) | Err(Fired::Deadline) => {}
+            Err(Fired::Evicted) => {
                 self.worker.counters().ended(ConnectionEnd::Evicted);
                 return false;
             }
-            _ => return false,
+            Err(_) => return false,
         }
         self.timer.tag(Tag::None);
         self.waited = self.wire.is_stirring() && self.worker.now() < told;
