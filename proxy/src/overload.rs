@@ -14,7 +14,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use causeway_proxy_policy::Tick;
-use causeway_proxy_policy::overload::{Params, Rest, Shedder, Why};
+use causeway_proxy_policy::overload::{Crowd, Params, Rest, Shedder, Why};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::worker::Worker;
@@ -63,14 +63,35 @@ impl Drop for Admitted<'_> {
 pub struct Resting {
     worker: Rc<Worker>,
     requests: u32,
+    ends: Tick,
+    /// How long until it looks whether it need rest at all, on average.
+    look: Duration,
 }
 
 impl Resting {
-    /// Counts one that may carry so many requests.
-    pub fn begin(worker: &Rc<Worker>, requests: u32) -> Resting {
+    /// Counts one that may carry so many requests and is to rest for this long, or until there is time again, which
+    /// it looks for every now and then: how often is a matter of what a look costs beside what it may carry.
+    pub fn begin(worker: &Rc<Worker>, requests: u32, length: Duration, look: Duration) -> Resting {
         let resting = &worker.load.resting;
         resting.set(resting.get().saturating_add(requests));
-        Resting { worker: worker.clone(), requests }
+        Resting { worker: worker.clone(), requests, ends: worker.now() + length, look }
+    }
+
+    /// Until when it may last.
+    pub fn ends(&self) -> Tick {
+        self.ends
+    }
+
+    /// When to look next. Not all look at the same time, or they would come back together.
+    pub fn next_look(&self) -> Tick {
+        self.ends.min(self.worker.now() + self.look.mul_f64(0.5 + fraction(&self.worker)))
+    }
+
+    /// Whether it is over.
+    pub fn is_over(&self) -> bool {
+        let (worker, now) = (&self.worker, self.worker.now());
+        let load = &worker.load;
+        now >= self.ends || load.shedder.get().may_return(now, self.look, load.crowd(), fraction(worker))
     }
 }
 
@@ -91,7 +112,8 @@ impl Load {
             self.look(params, now);
         }
         let below = self.refuse_below.get();
-        if below > 0 && worker.roll() >> 32 < below || waited && self.shedder.get().is_pressed() {
+        let unlucky = below > 0 && worker.roll() >> 32 < below;
+        if unlucky || waited && !self.shedder.get().has_time_for_old(params, now, self.crowd()) {
             return Err(Why::QueueTime);
         }
         if self.in_flight.get() >= params.max_in_flight {
@@ -102,10 +124,13 @@ impl Load {
         Ok(Admitted(self))
     }
 
+    fn crowd(&self) -> Crowd {
+        Crowd { resting: f64::from(self.resting.get()), served: self.served.get() }
+    }
+
     /// For how long the connection is to be left alone whose request is refused now. `None`: not at all.
     pub fn rest(&self, worker: &Worker, rest: Rest) -> Option<Duration> {
-        let roll = (worker.roll() >> 32) as f64 / (1u64 << 32) as f64;
-        self.shedder.get().rest(rest, self.resting.get(), self.served.get(), roll)
+        self.shedder.get().rest(rest, self.crowd(), fraction(worker))
     }
 
     /// Sends a marker, or looks how long the one that is out has waited: it will have waited longer when its turn
@@ -155,6 +180,11 @@ impl Load {
         })
         .await;
     }
+}
+
+/// A number in [0, 1).
+fn fraction(worker: &Worker) -> f64 {
+    (worker.roll() >> 32) as f64 / (1u64 << 32) as f64
 }
 
 /// What this thread has computed for so far.

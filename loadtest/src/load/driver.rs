@@ -42,7 +42,8 @@ pub struct Driver {
     requests: Requests,
     rate: Option<f64>,
     pace: Pace,
-    impatient: bool,
+    /// See [`Plan::impatient`].
+    pub impatient: bool,
     polite: bool,
     /// Requests that were due and given up.
     given_up: u64,

@@ -60,7 +60,7 @@ pub struct Plan {
     /// the end.
     pub impatient: bool,
     /// A connection whose request was not answered with 2xx is left alone for as long as `Retry-After` asks for, and
-    /// for a second at least.
+    /// for a second at least; over HTTP/2, whose fields are not read, the place of a stream for a second.
     pub polite: bool,
     /// The request's path.
     pub path: String,
@@ -153,7 +153,6 @@ pub struct Session {
     driver: Driver,
     late: u64,
     measured: Duration,
-    impatient: bool,
 }
 
 impl Session {
@@ -174,7 +173,7 @@ impl Session {
             driver.drain(LONGEST_DRAIN)?;
         }
         driver.tally.clear();
-        Ok(Session { driver, late: 0, measured: Duration::ZERO, impatient: plan.impatient })
+        Ok(Session { driver, late: 0, measured: Duration::ZERO })
     }
 
     /// Works for this long, and then until all that was begun is answered: so the server's costs in between are those
@@ -193,7 +192,7 @@ impl Session {
         self.driver.go_on_until(begin + length)?;
         self.late += self.driver.late(begin + length);
         // The impatient do not wait for the rest.
-        if !self.impatient {
+        if !self.driver.impatient {
             self.driver.drain(LONGEST_DRAIN)?;
         }
         self.measured += begin.elapsed();

@@ -28,6 +28,13 @@ const REMEMBERED: u32 = 16;
 /// Refusals for one that is served, when many connections rest: at half of its cost they take a tenth of the time.
 const REFUSED_FOR_ONE: f64 = 0.2;
 
+/// Without requests nothing is measured: after this nothing waits any more.
+const SILENCE: Duration = Duration::from_millis(100);
+
+/// What may come back before its time while the queue is short, as a share of what is served meanwhile: so much is
+/// known to be no flood.
+const EARLY: f64 = 0.1;
+
 /// When a connection is left alone that was refused, and for how long. A refusal is not free, it costs about half of a
 /// request, but what is not read costs nothing.
 #[derive(Copy, Clone, PartialEq, Debug)]
@@ -46,14 +53,23 @@ impl Rest {
 
     /// Of one that carries many. All of them rest with it, also those whose clients would stay away by themselves: so
     /// it is the last resort.
-    pub const MANY: Rest = Rest { from: 0.4, least: 0.1, most: 3.0 };
+    pub const MANY: Rest = Rest { from: 0.4, least: 0.1, most: 5.0 };
 
-    /// For how long one more connection is to rest where `resting` requests cannot come and `served` are served a
-    /// second. `roll` is in [0, 1): not all rest for the same time, or they would come back as they went.
-    fn length(self, resting: u32, served: f64, roll: f64) -> Duration {
-        let mean = f64::from(resting) / (REFUSED_FOR_ONE * served).max(1.0);
+    /// For how long one more connection is to rest. `roll` is in [0, 1): not all rest for the same time, or they would
+    /// come back as they went.
+    fn length(self, crowd: Crowd, roll: f64) -> Duration {
+        let mean = crowd.resting / (REFUSED_FOR_ONE * crowd.served).max(1.0);
         Duration::from_secs_f64(mean.clamp(self.least, self.most) * (0.5 + roll))
     }
+}
+
+/// Who is kept away, beside who is served.
+#[derive(Copy, Clone, PartialEq, Debug, Default)]
+pub struct Crowd {
+    /// Requests that connections may carry which are left alone.
+    pub resting: f64,
+    /// Requests that are served, a second.
+    pub served: f64,
 }
 
 /// What is refused at most: somebody must get through to show that the queue is short again.
@@ -134,14 +150,28 @@ impl Shedder {
         self.share
     }
 
-    /// Whether so much is refused that there is no time for whoever could have come at another time.
-    pub fn is_pressed(&self) -> bool {
-        self.share > Rest::ONE.from
+    /// Whether a queue stands, or stood lately: where refusing works it is short now and then.
+    pub fn is_pressed(&self, params: &Params, now: Tick) -> bool {
+        // Without requests nothing is measured, and the last measurement is no sign for ever.
+        self.shedding && now.since(self.below.unwrap_or(self.sampled)) < params.interval * REMEMBERED
+    }
+
+    /// Whether a connection that is left alone may come back before its time, since nothing waits now. It looks every
+    /// `look`, as do all others. `roll` is in [0, 1).
+    pub fn may_return(&self, now: Tick, look: Duration, crowd: Crowd, roll: f64) -> bool {
+        let short = self.share < Rest::ONE.from || now.since(self.sampled) >= SILENCE;
+        short && roll * crowd.resting < EARLY * crowd.served * look.as_secs_f64()
+    }
+
+    /// Whether there is time for a request that waited while its connection was left alone. It is old, and the queue
+    /// may be short only because others rest: so not before all of them could be served in time.
+    pub fn has_time_for_old(&self, params: &Params, now: Tick, crowd: Crowd) -> bool {
+        !self.is_pressed(params, now) && crowd.resting <= crowd.served * FULL * params.target.as_secs_f64()
     }
 
     /// For how long a connection is to be left alone whose request is refused; see [`Rest`]. `None`: not at all.
-    pub fn rest(&self, rest: Rest, resting: u32, served: f64, roll: f64) -> Option<Duration> {
-        (self.share > rest.from).then(|| rest.length(resting, served, roll))
+    pub fn rest(&self, rest: Rest, crowd: Crowd, roll: f64) -> Option<Duration> {
+        (self.share > rest.from).then(|| rest.length(crowd, roll))
     }
 }
 
@@ -191,13 +221,67 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_that_stood_is_remembered_for_a_while() {
+        let mut shedder = Shedder::default();
+        let mut pressed = |at, ms| {
+            let now = Tick::from_millis(at);
+            shedder.sample(&PARAMS, now, Duration::from_millis(ms));
+            shedder.is_pressed(&PARAMS, now)
+        };
+        assert!((0..=10).all(|i| pressed(i * 10, 60) == (i == 10)), "from when it stands");
+        assert!((11..171).all(|i| pressed(i * 10, 1)), "a dip is no end");
+        assert!(!pressed(1710, 1), "16 intervals are");
+        assert!((0..=10).all(|i| pressed(2000 + i * 10, 60) == (i == 10)), "and then it must stand again");
+        assert!(shedder.is_pressed(&PARAMS, Tick::from_millis(3_690)));
+        assert!(!shedder.is_pressed(&PARAMS, Tick::from_millis(3_700)), "nobody asks: nothing stands");
+    }
+
+    fn crowd(resting: f64) -> Crowd {
+        Crowd { resting, served: 1000.0 }
+    }
+
+    #[test]
+    fn who_rests_may_return_before_its_time_while_the_queue_is_short_and_not_all_at_once() {
+        let mut shedder = Shedder::default();
+        for i in 0..=20 {
+            shedder.sample(&PARAMS, Tick::from_millis(i * 10), Duration::from_millis(60));
+        }
+        let look = Duration::from_millis(100);
+        // Of those who carry 1,000 requests a tenth of the 100 that are served between two looks.
+        let may = |shedder: &Shedder, at, roll| {
+            shedder.may_return(Tick::from_millis(at), look, crowd(1000.0), roll)
+        };
+        assert!(!may(&shedder, 200, 0.0), "it stands");
+        assert!(may(&shedder, 300, 0.009) && !may(&shedder, 300, 0.011), "silence");
+        for i in 21..40 {
+            shedder.sample(&PARAMS, Tick::from_millis(i * 10), Duration::from_millis(1));
+        }
+        assert!(may(&shedder, 400, 0.009) && !may(&shedder, 400, 0.011), "short");
+    }
+
+    #[test]
+    fn what_waited_has_a_place_when_all_who_rest_could_be_served_in_time() {
+        let mut shedder = Shedder::default();
+        for i in 0..=10 {
+            shedder.sample(&PARAMS, Tick::from_millis(i * 10), Duration::from_millis(60));
+        }
+        assert!(!shedder.has_time_for_old(&PARAMS, Tick::from_millis(1_690), crowd(0.0)), "pressed");
+        // Four times 20 ms.
+        assert!(shedder.has_time_for_old(&PARAMS, Tick::from_millis(1_700), crowd(80.0)));
+        assert!(
+            !shedder.has_time_for_old(&PARAMS, Tick::from_millis(1_700), crowd(81.0)),
+            "who rests makes it short"
+        );
+    }
+
+    #[test]
     fn connections_rest_for_long_enough_that_refusals_stay_a_fifth_of_what_is_served() {
-        let rest = |resting, served, roll| Rest::ONE.length(resting, served, roll).as_secs_f64();
-        assert_eq!(rest(10, 50_000.0, 0.5), 1.0);
-        assert_eq!(rest(8_000, 10_000.0, 0.5), 4.0);
-        assert_eq!(rest(8_000, 10_000.0, 0.0), 2.0);
-        assert_eq!(rest(1_000_000, 10_000.0, 0.5), 10.0);
-        assert_eq!(rest(10, 0.0, 0.5), 10.0, "nobody is served at all");
+        let rest = |resting, served, roll| Rest::ONE.length(Crowd { resting, served }, roll).as_secs_f64();
+        assert_eq!(rest(10.0, 50_000.0, 0.5), 1.0);
+        assert_eq!(rest(8_000.0, 10_000.0, 0.5), 4.0);
+        assert_eq!(rest(8_000.0, 10_000.0, 0.0), 2.0);
+        assert_eq!(rest(1_000_000.0, 10_000.0, 0.5), 10.0);
+        assert_eq!(rest(10.0, 0.0, 0.5), 10.0, "nobody is served at all");
     }
 
     #[test]
@@ -269,7 +353,7 @@ mod tests {
             if world.sheds && roll() < share {
                 now += world.costs.1;
                 // Not all at the same time, or they would come back as they went.
-                let rests = shedder.rest(Rest::ONE, 0, 0.0, 0.0).is_some();
+                let rests = shedder.rest(Rest::ONE, Crowd::default(), 0.0).is_some();
                 let pause = if rests { world.pause * (0.5 + roll()) } else { 0.0 };
                 paused.insert((((now + pause) * 1e9) as u64, conn));
             } else {

@@ -106,7 +106,9 @@ pub async fn refusal(
         let code = grpc::of_http(answer.status);
         return Box::pin(self::grpc(worker, down, request, (code, error), more, story)).await;
     }
-    let text = format!("{}\n", answer.text);
+    let shed = matches!(error, ErrorKind::Shed(_));
+    // There is no time for a second frame that says what `Proxy-Status` does.
+    let text = if shed { String::new() } else { format!("{}\n", answer.text) };
     let status = proxy_status(error, &answer);
     let retry_after = match error {
         ErrorKind::Shed(Why::QueueTime) => down.rest(worker).map_or(1, seconds),
@@ -114,10 +116,12 @@ pub async fn refusal(
     };
     let mut number = itoa::Buffer::new();
     let mut fields: SmallVec<[(&[u8], &[u8]); 5]> = SmallVec::new();
-    fields.push((b"Content-Type", b"text/plain; charset=utf-8"));
+    if !shed {
+        fields.push((b"Content-Type", b"text/plain; charset=utf-8"));
+    }
     fields.push((b"Proxy-Status", status.as_bytes()));
     fields.extend_from_slice(more);
-    if matches!(error, ErrorKind::Shed(_)) {
+    if shed {
         fields.push((b"Retry-After", number.format(retry_after).as_bytes()));
     }
     // A request whose body is not clear leaves the connection unclear; a client that is not taken must begin anew.

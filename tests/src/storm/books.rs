@@ -76,7 +76,6 @@ impl Books {
 
     /// Notes what did not end.
     pub fn hung(&self, act: &'static str) {
-        eprintln!("{act}: took longer than anything may");
         let mut tally = self.tally();
         if tally.hung.len() < TOLD {
             tally.hung.push(act.to_owned());

@@ -10,11 +10,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use causeway_proxy_policy::Tick;
-
 use crate::overload::Resting;
 use crate::timer::Timer;
 use crate::worker::Worker;
+
+/// How long until a pause looks whether there is time again, on average.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What a connection's reader and its streams share.
 pub struct Pause {
@@ -23,8 +24,7 @@ pub struct Pause {
     active: Rc<Cell<usize>>,
     /// Most connections never need one.
     timer: OnceCell<Timer>,
-    /// Who rests, and until when.
-    resting: RefCell<Option<(Resting, Tick)>>,
+    resting: RefCell<Option<Resting>>,
     /// What is read now came while nothing was.
     late: Cell<bool>,
 }
@@ -43,25 +43,29 @@ impl Pause {
 
     /// Begins one of this length, unless one has begun. Says what is left of it.
     pub fn begin(&self, length: Duration) -> Duration {
-        let now = self.worker.now();
         let mut resting = self.resting.borrow_mut();
-        let (_, ends) = resting.get_or_insert_with(|| {
-            let (ends, requests) = (now + length, u32::try_from(self.active.get()).unwrap_or(u32::MAX));
-            self.timer.get_or_init(|| self.worker.wheel.timer()).set(Some(ends));
-            (Resting::begin(&self.worker, requests), ends)
+        let resting = resting.get_or_insert_with(|| {
+            let requests = u32::try_from(self.active.get()).unwrap_or(u32::MAX);
+            let resting = Resting::begin(&self.worker, requests, length, LOOK);
+            self.timer.get_or_init(|| self.worker.wheel.timer()).set(Some(resting.next_look()));
+            resting
         });
-        ends.since(now)
+        resting.ends().since(self.worker.now())
     }
 
     /// Ready when the connection may be read.
     pub fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut resting = self.resting.borrow_mut();
-        if resting.is_some() {
-            if let Some(timer) = self.timer.get() {
+        let mut rests = self.resting.borrow_mut();
+        if let (Some(resting), Some(timer)) = (&*rests, self.timer.get()) {
+            loop {
                 ready!(timer.poll_fired(cx));
-                timer.set(None);
+                if resting.is_over() {
+                    break;
+                }
+                timer.set(Some(resting.next_look()));
             }
-            *resting = None;
+            timer.set(None);
+            *rests = None;
             self.late.set(true);
         }
         Poll::Ready(())

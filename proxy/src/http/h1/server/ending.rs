@@ -16,6 +16,9 @@ use crate::timer::{Fired, Tag};
 /// answer; more is not worth it.
 const DRAIN_BODY: usize = 64 * 1024;
 
+/// How long until a connection that rests looks whether there is time again, on average. Thousands may rest.
+const LOOK: Duration = Duration::from_secs(1);
+
 impl ServerConn {
     /// After an exchange: whether another may follow.
     pub(super) async fn end(&mut self) -> bool {
@@ -114,30 +117,40 @@ impl ServerConn {
     /// refuse it again costs nearly half of serving it: without this, refusing would take all the time that it should
     /// save. False: the connection is to end.
     pub(super) async fn pause(&mut self, rest: Duration) -> bool {
-        let _resting = Resting::begin(&self.worker, 1);
+        let resting = Resting::begin(&self.worker, 1, rest, LOOK);
         self.wire.park();
         // The rest may end later than it was meant to, and who comes after what `Retry-After` said has heeded it.
         let told = self.worker.now() + Duration::from_secs(seconds(rest));
         // It waits, and asks for nothing: its place is there for others.
         self.timer.tag(Tag::Resting);
-        self.timer.set(Some(self.worker.now() + rest));
-        let timer = self.timer.clone();
-        let left = async {
-            if !self.wire.stream.ended().await {
-                std::future::pending::<()>().await;
-            }
-        };
-        match timer.guard(left).await {
+        match self.rested(&resting).await {
             // Whoever has left is found out by the next read.
-            Ok(()) | Err(Fired::Deadline) => {}
-            Err(Fired::Evicted) => {
+            None | Some(Fired::Deadline) => {}
+            Some(Fired::Evicted) => {
                 self.worker.counters().ended(ConnectionEnd::Evicted);
                 return false;
             }
-            Err(_) => return false,
+            Some(_) => return false,
         }
         self.timer.tag(Tag::None);
         self.waited = self.wire.is_stirring() && self.worker.now() < told;
         true
+    }
+
+    /// Waits until a rest is over. Says what ended it; `None`: the client has left.
+    async fn rested(&mut self, resting: &Resting) -> Option<Fired> {
+        let stream = &mut self.wire.stream;
+        let mut left = std::pin::pin!(async {
+            if !stream.ended().await {
+                std::future::pending::<()>().await;
+            }
+        });
+        loop {
+            self.timer.set(Some(resting.next_look()));
+            let fired = self.timer.guard(left.as_mut()).await.err();
+            if fired != Some(Fired::Deadline) || resting.is_over() {
+                return fired;
+            }
+        }
     }
 }
