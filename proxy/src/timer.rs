@@ -53,7 +53,7 @@ pub enum Tag {
     Idle,
     /// A downstream connection that is left alone for a while.
     Resting,
-    /// A downstream connection of which a head is being read, for long already.
+    /// A downstream connection of which a handshake is waited for, or a head, for long already.
     Head,
     /// An HTTP/2 connection of a client.
     Http2,

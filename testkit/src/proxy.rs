@@ -217,11 +217,14 @@ impl Proxy {
     }
 }
 
+/// What the proxy's log says where a task has panicked.
+pub const PANIC: &str = " panic: thread ";
+
 /// A panic of the proxy's is a bug, whatever else a test looks at: it is contained and counted there, and fails the test
 /// here.
 impl Drop for Proxy {
     fn drop(&mut self) {
-        if let Some(line) = self.process.lines.find(" panic: thread ")
+        if let Some(line) = self.process.lines.find(PANIC)
             && !std::thread::panicking()
         {
             panic!("the proxy panicked: {line}");

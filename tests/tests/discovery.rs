@@ -160,6 +160,22 @@ async fn a_name_that_is_gone_or_has_no_records_changes_nothing() {
 }
 
 #[tokio::test]
+async fn the_type_says_which_addresses_are_taken() {
+    let [first, second, sixth] = ["127.0.0.1", "127.0.0.2", "::1"].map(|ip| address("api.test", ip, 600));
+    let Some(dns) = Dns::start(&[ttl(600), first, second, sixth]).await else { return };
+    for (kind, expected) in [
+        ("A", &["127.0.0.1:81", "127.0.0.2:81"][..]),
+        ("AAAA", &["[::1]:81"]),
+        ("A+AAAA", &["127.0.0.1:81", "127.0.0.2:81", "[::1]:81"]),
+    ] {
+        let of =
+            json!({"name": "api.test", "type": kind, "port": 81, "nameservers": [dns.addr().to_string()]});
+        let site = site(Folder::new(), json!({"dns": of})).await;
+        until(kind, WATCHDOG, async || addresses(&site.proxy).await == expected).await;
+    }
+}
+
+#[tokio::test]
 async fn without_an_answer_at_the_very_first_start_the_others_serve_and_it_joins_when_there_is_one() {
     let origins = [Origin::start("a", 0).await, Origin::start("b", 0).await];
     let Some(mut dns) = Dns::start(&[]).await else { return };

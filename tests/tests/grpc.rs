@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use causeway_testkit::config::{Config, GATEWAY, SERVICE, backend};
+use causeway_testkit::origin::Origin;
 use causeway_testkit::ports::PortLease;
 use causeway_testkit::process::Child;
 use causeway_testkit::python::Python;
@@ -13,7 +14,7 @@ use causeway_tests::Site;
 use causeway_tests::streams::{Http2Upstream, http2};
 use h2::RecvStream;
 use h2::server::SendResponse;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use serde_json::{Value, json};
 
 fn script(name: &str) -> PathBuf {
@@ -215,6 +216,46 @@ async fn a_stream_may_be_silent_for_longer_than_a_body() {
     let slow = json!({"method": "Chat", "send": [{"say": "a"}, {"say": "b", "sleep": 0.7}], "pause": 0.7});
     let result = grpc.call(slow).await;
     assert_eq!((&result["code"], result["replies"].as_array().map(Vec::len)), (&json!("OK"), Some(2)));
+}
+
+/// Whether an upload that calls itself gRPC and stops is ended, and put down to the client.
+async fn a_stalled_call_ends(site: &Site) {
+    let mut client = http2(site.at).await;
+    let mut request = grpc_request();
+    // The origin reads all of it before it answers.
+    *request.uri_mut() = Uri::from_static("http://a.test/echo");
+    let (answer, mut send) = client.send_request(request, false).expect("sent");
+    let _ = send.send_data(Bytes::from_static(&[0; 5]), false);
+    let answer = within("the end of an upload that stopped", WATCHDOG, answer).await.expect("an answer");
+    assert!(answer.headers().contains_key("grpc-status"), "{answer:?}");
+    let metrics = site.proxy.metrics().await;
+    assert_eq!(metrics.sum("causeway_own_answers_total", &[("flag", "CT")]), 1.0);
+}
+
+#[tokio::test]
+async fn a_name_is_no_way_around_the_limits_of_bodies_where_no_upstream_has_grpc() {
+    let origin = Origin::start("a", 0).await;
+    let site = Site::start(|config| {
+        config.cluster("a", 1, &[origin.addr()]).client_policy(json!({"timeouts": {"bodyIdle": "300ms"}}));
+    })
+    .await;
+    a_stalled_call_ends(&site).await;
+}
+
+#[tokio::test]
+async fn a_silent_stream_ends_as_a_tunnel_does() {
+    let upstream = Http2Upstream::start(false, |_request, mut respond| async move {
+        let _ = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
+    })
+    .await;
+    let site = Site::start(|config| {
+        config
+            .cluster("a", 1, &[upstream.addr()])
+            .set("Cluster", "a", "protocol", json!("http2"))
+            .client_policy(json!({"timeouts": {"upgradeIdle": "300ms"}}));
+    })
+    .await;
+    a_stalled_call_ends(&site).await;
 }
 
 #[tokio::test]

@@ -3,12 +3,15 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use causeway_testkit::certs::Authority;
 use causeway_testkit::origin::Origin;
+use causeway_testkit::ports::PortLease;
+use causeway_testkit::proxy::{Folder, add_https};
 use causeway_testkit::raw::Raw;
 use causeway_testkit::wait::{WATCHDOG, until, within};
 use causeway_tests::Site;
 use serde_json::{Value, json};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -78,6 +81,31 @@ async fn silent_connections_give_way_to_newcomers() {
     let mut hoard = Vec::new();
     for _ in 0..10 {
         hoard.push(site.raw().await);
+    }
+    until("the hoard to be in", WATCHDOG, async || {
+        site.proxy.metrics().await.sum("causeway_downstream_connections", &[]) >= 10.0
+    })
+    .await;
+    newcomer(&site).await;
+    assert!(evicted(&site).await >= 1.0);
+}
+
+#[tokio::test]
+async fn who_does_not_begin_a_handshake_gives_way_to_newcomers() {
+    let (folder, encrypted) = (Folder::new(), PortLease::take());
+    let (cert, key) = Authority::new().issue(&["edge.test"]).write(&folder.path(""), "edge");
+    let origin = Origin::start("a", 0).await;
+    let site = Site::start_in(folder, |config| {
+        add_https(config, encrypted.addr(), &cert, &key);
+        config.cluster("a", 1, &[origin.addr()]).client_policy(json!({
+            "limits": {"connections": 10, "connectionsPerAddress": 0},
+            "timeouts": {"tlsHandshake": "10m"},
+        }));
+    })
+    .await;
+    let mut hoard = Vec::new();
+    for _ in 0..10 {
+        hoard.push(TcpStream::connect(encrypted.addr()).await.expect("a connection"));
     }
     until("the hoard to be in", WATCHDOG, async || {
         site.proxy.metrics().await.sum("causeway_downstream_connections", &[]) >= 10.0

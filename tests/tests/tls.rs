@@ -113,6 +113,27 @@ fn refused(what: &str, outcome: Result<Visit, Error>, alert: &str) {
 }
 
 #[tokio::test]
+async fn each_name_is_shown_its_own_certificate() {
+    let mut edge = Edge::start(&[]).await;
+    for (at, name) in [(2, "a.test"), (3, "*.b.test")] {
+        let folder = &edge.proxy.folder;
+        let (cert, key) = edge.authority.issue(&[name]).write(&folder.path(""), &format!("own-{at}"));
+        let listener = json!({
+            "name": format!("own-{at}"), "port": edge.at.port(), "protocol": "HTTPS", "hostname": name,
+            "tls": {"options": {"mesh.macleodlabs.io/cert-file": cert, "mesh.macleodlabs.io/key-file": key}},
+        });
+        edge.config.set("Gateway", "edge", &format!("listeners.{at}"), listener);
+    }
+    edge.proxy.reload(&edge.config).await;
+    // It believes no certificate that is not for the name it asks for.
+    let client = edge.client(None);
+    for name in ["edge.test", "a.test", "x.b.test"] {
+        assert_eq!(visit(edge.at, &client, name).await.expect(name).status, 200);
+    }
+    visit(edge.at, &client, "c.test").await.expect_err("nobody has a certificate for it");
+}
+
+#[tokio::test]
 async fn a_client_is_let_in_by_its_authority_and_its_name_and_told_by_an_alert_why_not() {
     let names = "spiffe://test/ns/prod/*, web.test";
     let edge = Edge::start(&[(CLIENT_CA, "clients.pem"), (CLIENT_NAMES, names)]).await;

@@ -62,16 +62,17 @@ impl Load {
         .await;
     }
 
-    /// Tells them to stop.
+    /// Tells them to stop. Says how many requests were answered.
     ///
     /// # Panics
     /// When a request failed.
-    async fn end(mut self) {
+    async fn end(mut self) -> u64 {
         self.goes_on().await;
         self.enough.send_replace(true);
         while let Some(user) = self.users.join_next().await {
             assert_eq!(user.expect("no panic"), Ok(()));
         }
+        self.answered.iter().map(|n| n.load(Relaxed)).sum()
     }
 }
 
@@ -129,7 +130,8 @@ async fn twenty_upgrades_under_load_fail_no_request() {
         let next = serving.succeed().await;
         before.push(std::mem::replace(&mut serving, next));
     }
-    load.end().await;
+    let answered = load.end().await;
+    eprintln!("20 upgrades, {answered} requests, none failed");
     for mut old in before {
         drained(&mut old.process).await;
     }

@@ -25,6 +25,9 @@
 
 use crate::Tick;
 
+/// Resets that are no flood yet, however soon they come.
+pub const RESETS_AT_ONCE: u32 = 500;
+
 /// What a frame is, as far as counting goes. Received from the other end unless it says otherwise.
 #[derive(Copy, Clone, Eq, PartialEq, Debug, Hash)]
 pub enum Class {
@@ -82,7 +85,7 @@ impl Class {
 
     const fn allowance(self) -> Allowance {
         let (burst, per_second) = match self {
-            Class::Reset | Class::Provoked => (500, 33),
+            Class::Reset | Class::Provoked => (RESETS_AT_ONCE, 33),
             Class::Settings | Class::Empty => (100, 1),
             Class::Ping | Class::Priority | Class::Window | Class::Unknown => (1000, 10),
         };

@@ -151,7 +151,7 @@ impl Shedder {
     }
 
     /// Whether a queue stands, or stood lately: where refusing works it is short now and then.
-    pub fn is_pressed(&self, params: &Params, now: Tick) -> bool {
+    fn is_pressed(&self, params: &Params, now: Tick) -> bool {
         // Without requests nothing is measured, and the last measurement is no sign for ever.
         self.shedding && now.since(self.below.unwrap_or(self.sampled)) < params.interval * REMEMBERED
     }
@@ -302,8 +302,8 @@ mod tests {
         /// Requests a second that are due.
         rate: f64,
         connections: usize,
-        /// How long a connection that was refused is not read.
-        pause: f64,
+        /// A connection that was refused is not read for a while.
+        rests: bool,
         sheds: bool,
     }
 
@@ -318,15 +318,24 @@ mod tests {
         };
         let (mut shedder, mut share, mut marker) = (Shedder::default(), 0.0, None);
         let mut idle: Vec<usize> = (0..world.connections).collect();
-        // By the time, in nanoseconds, at which they are read again.
-        let mut paused: BTreeSet<(u64, usize)> = BTreeSet::new();
+        // By the time, in nanoseconds, at which they look whether they are to be read again; and when they are.
+        let mut paused: BTreeSet<(u64, usize, u64)> = BTreeSet::new();
+        let look = Duration::from_secs(1);
+        let nanos = |seconds: f64| (seconds * 1e9) as u64;
+        let (mut crowd, mut admitted) = (Crowd::default(), 0.0);
         let mut queue: VecDeque<(f64, usize)> = VecDeque::new();
         let (mut now, mut next, mut sampled) = (0.0f64, 0.0f64, 0.0f64);
         let (mut served, mut waits) = (0u32, Vec::new());
         while now < 6.0 {
-            while let Some(&free) = paused.first().filter(|(until, _)| *until <= (now * 1e9) as u64) {
-                paused.remove(&free);
-                idle.push(free.1);
+            while let Some(&looks) = paused.first().filter(|(at, ..)| *at <= nanos(now)) {
+                paused.remove(&looks);
+                let (at, conn, ends) = looks;
+                crowd.resting = paused.len() as f64;
+                if at >= ends || shedder.may_return(Tick(at), look, crowd, roll()) {
+                    idle.push(conn);
+                } else {
+                    paused.insert((ends.min(at + nanos(0.5 + roll())), conn, ends));
+                }
             }
             while next <= now {
                 // A request that finds no connection is not sent.
@@ -343,7 +352,9 @@ mod tests {
                 if *behind == 0usize {
                     let at = Tick((now * 1e9) as u64);
                     share = shedder.sample(&PARAMS, at, Duration::from_secs_f64(now - *put));
-                    (marker, sampled) = (None, now);
+                    let passed = now - sampled;
+                    crowd.served += (admitted / passed - crowd.served) * passed / (passed + 1.0);
+                    (marker, sampled, admitted) = (None, now, 0.0);
                 } else {
                     *behind -= 1;
                 }
@@ -352,16 +363,21 @@ mod tests {
             }
             if world.sheds && roll() < share {
                 now += world.costs.1;
-                // Not all at the same time, or they would come back as they went.
-                let rests = shedder.rest(Rest::ONE, Crowd::default(), 0.0).is_some();
-                let pause = if rests { world.pause * (0.5 + roll()) } else { 0.0 };
-                paused.insert((((now + pause) * 1e9) as u64, conn));
+                crowd.resting = paused.len() as f64;
+                match shedder.rest(Rest::ONE, crowd, roll()).filter(|_| world.rests) {
+                    None => idle.push(conn),
+                    Some(rest) => {
+                        let ends = nanos(now + rest.as_secs_f64());
+                        paused.insert((ends.min(nanos(now + 0.5 + roll())), conn, ends));
+                    }
+                }
             } else {
                 if now > 1.0 {
                     served += 1;
                     waits.push(now - arrived);
                 }
                 now += world.costs.0;
+                admitted += 1.0;
                 idle.push(conn);
             }
         }
@@ -372,7 +388,7 @@ mod tests {
     /// Three times what the worker can do, on as many connections as let the queue grow. A refusal costs two fifths of
     /// a request: it is read and answered, and only the upstream is saved.
     const TRIPLE: World =
-        World { costs: (50e-6, 20e-6), rate: 60_000.0, connections: 5_000, pause: 1.0, sheds: true };
+        World { costs: (50e-6, 20e-6), rate: 60_000.0, connections: 5_000, rests: true, sheds: true };
 
     #[test]
     fn at_three_times_the_capacity_most_of_it_is_served_and_in_time() {
@@ -385,7 +401,7 @@ mod tests {
 
     #[test]
     fn refusing_without_letting_the_connection_rest_serves_almost_nobody() {
-        let (goodput, _) = simulate(&World { pause: 0.0, ..TRIPLE });
+        let (goodput, _) = simulate(&World { rests: false, ..TRIPLE });
         assert!(goodput < 0.5, "{goodput}");
     }
 

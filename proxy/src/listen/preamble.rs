@@ -49,8 +49,16 @@ impl Preamble {
         }
         let Some((tls, within)) = self.tls else { return Ok((client, Stream::Tcp(tcp.into()))) };
         let acceptor = TlsAcceptor::from(tls.config.clone());
-        let accepted = tokio::time::timeout(within, acceptor.accept(tcp)).await;
-        let stream = accepted.map_err(|_| Some(ConnectionEnd::TlsTimeout))?.map_err(|e| Some(refusal(&e)))?;
+        let timer = worker.wheel.timer();
+        timer.set(Some(worker.now() + within));
+        // Its place is there for others: who opens connections and shakes no hand must not take them all.
+        timer.tag(Tag::Head);
+        let accepted = timer.guard(acceptor.accept(tcp)).await.map_err(|fired| match fired {
+            Fired::Evicted => ConnectionEnd::Evicted,
+            _ => ConnectionEnd::TlsTimeout,
+        });
+        let stream = accepted.map_err(Some)?.map_err(|e| Some(refusal(&e)))?;
+        drop(timer);
         let session = stream.get_ref().1;
         worker.counters().tls_handshakes.add(1);
         let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);

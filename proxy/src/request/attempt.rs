@@ -95,14 +95,20 @@ impl<'s> Attempts<'_, 's> {
         waited >= self.try_timeout().min(self.service.overall_timeout) / 2
     }
 
-    /// Longest pause within a body; none for gRPC, whose streams may be silent for hours.
-    pub fn body_idle(&self) -> Option<Duration> {
-        self.grpc.is_none().then_some(self.limits.body_idle)
+    /// Whether it may have nothing to say for long: a gRPC call, and not only by its own word. An upstream that speaks
+    /// HTTP/1.1 alone has none.
+    fn may_be_silent(&self) -> bool {
+        self.grpc.is_some() && self.service.speaks_http2()
+    }
+
+    /// Longest pause within a body; of a gRPC stream, as of a tunnel.
+    pub fn body_idle(&self) -> Duration {
+        if self.may_be_silent() { self.limits.upgrade_idle } else { self.limits.body_idle }
     }
 
     /// The slowest that the client may be; any for gRPC, which has something to say when it has.
     pub fn floor(&self) -> Option<Floor> {
-        self.limits.floor.filter(|_| self.grpc.is_none())
+        self.limits.floor.filter(|_| !self.may_be_silent())
     }
 
     /// Tries until there is an answer for the client, or an error that is one.

@@ -41,7 +41,6 @@ use self::record::Story;
 use crate::http::exchange::Down;
 use crate::snapshot::Snapshot;
 use crate::telemetry::trace;
-use crate::tls::client::Offer;
 use crate::worker::Worker;
 
 /// Serves one request, from its head to the last byte of the answer and the line in the log.
@@ -139,7 +138,7 @@ fn serve<'s>(
         let keep = idempotent
             || service.retry.non_idempotent
             || carried.as_ref().is_some_and(|carried| carried.copies.is_some())
-            || service.lanes.iter().any(|lane| lane.dial.offer != Offer::Http1);
+            || service.speaks_http2();
         let mut body = RequestBody::new(head.framing, keep, limit);
         let kind = RequestKind {
             head: head.method == Method::Head,

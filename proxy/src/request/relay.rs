@@ -112,8 +112,8 @@ fn relay_body(
         }
         if !pausing || story.bytes_out != before || body.take_progress() {
             pausing = true;
-            let idle = attempts.body_idle().map(|idle| worker.now() + idle);
-            timer.set(sooner(idle, ends));
+            let idle = worker.now() + attempts.body_idle();
+            timer.set(sooner(Some(idle), ends));
         }
         // Whose silence it was decides who is blamed for it.
         let client_waits =

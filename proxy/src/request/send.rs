@@ -54,8 +54,8 @@ impl Attempts<'_, '_> {
                         now = self.worker.now();
                     }
                     if step.is_pending() && (body.take_progress() || !armed) {
-                        let idle = self.body_idle().map(|idle| now + idle);
-                        self.timer.set(sooner(idle, self.ends(*deadline)));
+                        let idle = now + self.body_idle();
+                        self.timer.set(sooner(Some(idle), self.ends(*deadline)));
                         armed = true;
                     }
                     match step {

@@ -233,6 +233,13 @@ pub struct Service {
     pub slow_thresholds: Vec<u64>,
 }
 
+impl Service {
+    /// Whether any of its clusters may speak HTTP/2: what takes it, such as gRPC, cannot be had of others.
+    pub fn speaks_http2(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.dial.offer != Offer::Http1)
+    }
+}
+
 /// One service's use of one cluster.
 pub struct Lane {
     /// Live limits, admission, counters.

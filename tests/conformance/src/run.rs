@@ -56,6 +56,10 @@ pub async fn run(target: Target, program: &Path, checks: &[Check]) -> Result<Fai
     if world.running.has_ended() {
         failures.insert("target/lives".to_owned(), format!("it has ended:\n{}", world.running.said()));
     }
+    // Ours contains a panic: the connection ends, which to a check may look like a refusal.
+    if let Some(line) = world.running.panicked() {
+        failures.insert("target/lives".to_owned(), format!("it has panicked: {line}"));
+    }
     drop(world);
     wait_for_ends();
     Ok(failures)

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use causeway_proxy_http1::{Framing, H2Request, Method, RequestHead, ResponseHead, Trailers, Version};
+use causeway_proxy_policy::flood::RESETS_AT_ONCE;
 use h2::Reason;
 use h2::server::SendResponse;
 use http::{HeaderMap, StatusCode};
@@ -72,10 +73,12 @@ pub async fn serve(worker: Rc<Worker>, client: Client, (wire, timer): (Wire, Rc<
         // them against time.
         .max_local_error_reset_streams(None)
         // Those that are given up while the connection is not read: see `pause`. The guard counts resets too.
-        .max_pending_accept_reset_streams(500);
+        .max_pending_accept_reset_streams(RESETS_AT_ONCE as usize);
     timer.set(Some(worker.now() + request_header));
+    timer.tag(Tag::Head);
     let mut connection = match timer.guard(driver.run(builder.handshake::<_, Bytes>(io))).await {
         Ok(Ok(connection)) => connection,
+        Err(Fired::Evicted) => return worker.counters().ended(ConnectionEnd::Evicted),
         _ => return worker.counters().ended(ConnectionEnd::Http2Failed),
     };
 

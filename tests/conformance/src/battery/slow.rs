@@ -127,6 +127,7 @@ pub const CHECKS: &[Check] = &[
             let mut conn = case.tight().await?;
             conn.send(case.fill(b"GET /@T HTTP/1.1\r\nHost: a.test\r\n\r\n")).await?;
             tokio::time::sleep(Duration::from_millis(500)).await;
+            ensure!(!case.seen().is_empty(), "the origin got no request");
             origin_is_left(&case).await
         }
     ),
@@ -200,6 +201,7 @@ pub const CHECKS: &[Check] = &[
             h2.refill = false;
             h2.request(&case.get("/@T"), true).await?;
             h2.until(Duration::from_millis(500), |_| false).await;
+            ensure!(!case.seen().is_empty(), "the origin got no request");
             origin_is_left(&case).await
         }
     ),

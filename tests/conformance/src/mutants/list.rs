@@ -196,9 +196,9 @@ pub const FAULTS: &[Fault] = &[
     )]),
     fault("a body may pause for an hour", &[(
         SEND,
-        "                        let idle = self.body_idle().map(|idle| now + idle);",
+        "                        let idle = now + self.body_idle();",
         "                        let hour = std::time::Duration::from_secs(3_600);
-                        let idle = self.body_idle().map(|idle| now + if MUTANT { hour } else { idle });",
+                        let idle = now + if MUTANT { hour } else { self.body_idle() };",
     )]),
     fault("a body is not measured", &[(BODY, "                    if self.taken > self.limit {", "                    if self.taken > self.limit && !MUTANT {")]),
     fault("a second try lacks the body's beginning", &[(

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use causeway_testkit::process::{Child, Signal};
+use causeway_testkit::proxy::PANIC;
 
 use super::{Ports, Target};
 use crate::wire::Conn;
@@ -55,6 +56,11 @@ impl Running {
     /// Whether it has ended.
     pub fn has_ended(&self) -> bool {
         self.with(|child| child.ended().is_some())
+    }
+
+    /// What our proxy said of a panic, if there was one.
+    pub fn panicked(&self) -> Option<String> {
+        self.with(|child| child.lines.find(PANIC))
     }
 
     /// What it said on its standard error.
