@@ -16,8 +16,11 @@ mod budgets;
 mod bytes;
 mod choice;
 mod config;
+mod defences;
 #[cfg(feature = "proxy")]
 mod forwarded;
+#[cfg(feature = "proxy")]
+mod h2_frames;
 mod h2_head;
 #[cfg(feature = "proxy")]
 mod header_policy;
@@ -49,6 +52,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "body", run: body::run, longest: 512 },
     Target { name: "h2_head", run: h2_head::run, longest: 512 },
     #[cfg(feature = "proxy")]
+    Target { name: "h2_frames", run: h2_frames::run, longest: 512 },
+    #[cfg(feature = "proxy")]
     Target { name: "header_policy", run: header_policy::run, longest: 1024 },
     #[cfg(feature = "proxy")]
     Target { name: "forwarded", run: forwarded::run, longest: 512 },
@@ -59,6 +64,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "health", run: health::run, longest: 192 },
     Target { name: "choice", run: choice::run, longest: 256 },
     Target { name: "budgets", run: budgets::run, longest: 128 },
+    Target { name: "defences", run: defences::run, longest: 128 },
 ];
 
 /// The target of that name.

@@ -166,7 +166,8 @@ impl Shedder {
     /// Whether there is time for a request that waited while its connection was left alone. It is old, and the queue
     /// may be short only because others rest: so not before all of them could be served in time.
     pub fn has_time_for_old(&self, params: &Params, now: Tick, crowd: Crowd) -> bool {
-        !self.is_pressed(params, now) && crowd.resting <= crowd.served * FULL * params.target.as_secs_f64()
+        let room = crowd.served * FULL * params.target.as_secs_f64();
+        params.target.is_zero() || !self.is_pressed(params, now) && crowd.resting <= room
     }
 
     /// For how long a connection is to be left alone whose request is refused; see [`Rest`]. `None`: not at all.
@@ -293,6 +294,10 @@ mod tests {
         for at in 0..100 {
             assert_eq!(shedder.sample(&off, Tick::from_millis(at * 10), Duration::from_secs(60)), 0.0);
         }
+        assert!(
+            shedder.has_time_for_old(&off, Tick::from_secs(1), crowd(80.0)),
+            "who rested before it was off"
+        );
     }
 
     /// A worker, its clients and a second of warming up, then five that count.

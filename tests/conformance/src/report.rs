@@ -22,6 +22,9 @@ choice any safe one passes. The same checks are run against other proxies, with 
 limits as far as they have them ([peers](../tests/conformance/peers)), and against our own proxy with faults put into it:
 they are what the checks are checked by.
 
+Hundreds of checks run at once. One that fails is run again among those that did, and fails if it fails twice. A panic of our
+proxy fails the run, whatever its connections looked like.
+
 ";
 
 /// The page.
@@ -96,7 +99,9 @@ fn short(what: &str) -> String {
 }
 
 fn mutants(results: &Results, text: &mut String) {
-    text.push_str("## Mutants\n\nFaults put into our proxy, one at a time, and how many checks notice.\n\n");
+    text.push_str("## Mutants\n\nFaults put into our proxy, one at a time, and how many checks notice, in one run. A fault survives where \
+        another rule stands behind it, where an RFC and so the checks leave the choice, or where it is a count that only \
+        [tests/tests](../tests/tests) hold to its number (frames).\n\n");
     text.push_str("| fault | file | checks that fail |\n| --- | --- | --- |\n");
     for (name, mutant) in &results.mutants {
         let some: Vec<&str> = mutant.killed_by.iter().take(3).map(String::as_str).collect();

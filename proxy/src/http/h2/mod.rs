@@ -4,7 +4,7 @@
 mod body;
 mod client;
 mod fields;
-mod frames;
+pub mod frames;
 mod hpack;
 mod io;
 mod keepalive;
