@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::ports::PortLease;
 use crate::process::Child;
+use crate::skip::skipped;
 use crate::wait::{WATCHDOG, eventually};
 
 /// A name server for the domain `test`, on loopback, UDP and TCP. What it is not told about does not exist.
@@ -26,7 +27,7 @@ impl Dns {
     /// `None`, after a word about it, where there is no dnsmasq.
     pub async fn start(records: &[String]) -> Option<Dns> {
         let Some(program) = program() else {
-            eprintln!("skipped: there is no dnsmasq: apt-get install dnsmasq-base");
+            skipped("there is no dnsmasq: apt-get install dnsmasq-base");
             return None;
         };
         let dir = tempfile::tempdir().expect("a folder");

@@ -21,6 +21,7 @@
 //! | [`client`], [`certs`] | proper HTTP/1.1 and HTTP/2 clients, with and without TLS |
 //! | [`dns`] | a name server |
 //! | [`python`] | the real gRPC and WebSocket libraries, where Python is there |
+//! | [`skip`] | a word about a test that cannot be run here |
 //! | [`metrics`] | the page that Prometheus scrapes, as numbers |
 #![forbid(unsafe_code)]
 
@@ -39,6 +40,7 @@ pub mod proxy;
 pub mod python;
 pub mod raw;
 pub mod script;
+pub mod skip;
 pub mod tools;
 pub mod wait;
 

@@ -4,7 +4,6 @@
 //! Where that cannot be, the tests that want them say so, and what would help, and pass.
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -13,6 +12,7 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
 use crate::process::Child;
+use crate::skip::skipped;
 use crate::wait::{WATCHDOG, eventually, within};
 
 /// What PyPI is asked for. New versions by hand, so that two runs of one commit test the same programs.
@@ -31,12 +31,10 @@ impl Python {
         let find = || {
             let made = make();
             made.inspect_err(|why| {
-                // Past the harness, which keeps what a passing test prints to itself.
-                let _ = writeln!(
-                    std::io::stderr(),
-                    "skipped: tests with the real gRPC and WebSocket libraries of Python: {why}\n  \
+                skipped(format_args!(
+                    "tests with the real gRPC and WebSocket libraries of Python: {why}\n  \
                      .ci/setup --test    (as root, or see what it says)"
-                );
+                ));
             })
             .ok()
         };

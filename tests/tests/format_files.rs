@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use causeway_testkit::binaries::binaries;
+use causeway_testkit::skip::skipped;
 
 /// The folder beside the clone; absent in a bare one.
 fn formats() -> Option<PathBuf> {
@@ -14,7 +15,7 @@ fn formats() -> Option<PathBuf> {
 #[test]
 fn the_three_files_are_valid_as_they_stand() {
     let Some(folder) = formats() else {
-        eprintln!("skipped: there is no ../shared/formats beside this clone");
+        skipped("there is no ../shared/formats beside this clone");
         return;
     };
     let files = [

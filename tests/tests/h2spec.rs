@@ -7,6 +7,7 @@ use causeway_testkit::certs::Authority;
 use causeway_testkit::origin::{Fault, Origin};
 use causeway_testkit::ports::PortLease;
 use causeway_testkit::proxy::{Folder, add_https};
+use causeway_testkit::skip::skipped;
 use causeway_testkit::tools;
 use causeway_tests::Site;
 
@@ -17,7 +18,7 @@ const ALL: u32 = 147;
 fn run(site: &Site, port: u16, tls: &[&str]) {
     let h2spec = match tools::h2spec() {
         Ok(program) => program,
-        Err(how) => return eprintln!("skipped: {how}"),
+        Err(how) => return skipped(how),
     };
     let report = site.proxy.folder.path(&format!("h2spec-{port}.xml"));
     let mut command = Command::new(h2spec);

@@ -13,6 +13,7 @@ use causeway_testkit::process::Child;
 use causeway_testkit::proxy::{Folder, Proxy, add_https, gateway};
 use causeway_testkit::raw::Raw;
 use causeway_testkit::script::Scripted;
+use causeway_testkit::skip::skipped;
 use causeway_testkit::wait::{WATCHDOG, until};
 use causeway_tests::{OK, Site, recording};
 use serde_json::{Value, json};
@@ -291,7 +292,7 @@ async fn an_active_check_is_announced_as_the_proxys_own() {
 /// HAProxy with this configuration; `None` = it is not installed here.
 async fn haproxy(folder: &Folder, config: &str, listens: SocketAddr) -> Option<Child> {
     if Command::new("haproxy").arg("-v").output().is_err() {
-        eprintln!("skipped: no haproxy here");
+        skipped("PROXY protocol with HAProxy, which is not here: apt-get install haproxy");
         return None;
     }
     let path = folder.path("haproxy.cfg");

@@ -13,6 +13,7 @@ use causeway_testkit::origin::{Fault, Origin, TlsFront};
 use causeway_testkit::ports::PortLease;
 use causeway_testkit::process::Signal;
 use causeway_testkit::proxy::{Folder, Proxy, add_https, gateway};
+use causeway_testkit::skip::skipped;
 use causeway_testkit::wait::{WATCHDOG, until};
 use serde_json::{Value, json};
 
@@ -325,7 +326,7 @@ fn openssl(at: SocketAddr, arguments: &[&str]) -> Option<String> {
     command.args(["s_client", "-connect", &at.to_string(), "-servername", "edge.test", "-ign_eof"]);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let Ok(mut child) = command.spawn() else {
-        eprintln!("skipped: no openssl here");
+        skipped("TLS with openssl, which is not here: apt-get install openssl");
         return None;
     };
     let request = "GET / HTTP/1.1\r\nHost: edge.test\r\nConnection: close\r\n\r\n";

@@ -1,6 +1,7 @@
 //! What a route's filters promise: copies, other origins, limits, faults on purpose.
 
 mod cors;
+mod edits;
 mod fault;
 mod mirror;
 mod rate_limit;
