@@ -64,7 +64,8 @@ fn overload(bytes: &mut Bytes<'_>) {
         let queue_time = bytes.span() - Duration::from_millis(1);
         let share = shedder.sample(&params, now, queue_time);
         assert!((0.0..1.0).contains(&share), "{share}");
-        let crowd = Crowd { resting: f64::from(bytes.short()) * 100.0, served: f64::from(bytes.short()) };
+        let (resting, served) = (f64::from(bytes.short()) * 100.0, f64::from(bytes.short()));
+        let crowd = Crowd { resting, served, measuring: bytes.flag() };
         let (roll, look) = (fraction(bytes), bytes.span());
         let rests = [Rest::ONE, Rest::MANY].map(|rest| shedder.rest(rest, crowd, roll));
         if params.target.is_zero() {

@@ -125,7 +125,11 @@ impl Load {
     }
 
     fn crowd(&self) -> Crowd {
-        Crowd { resting: f64::from(self.resting.get()), served: self.served.get() }
+        Crowd {
+            resting: f64::from(self.resting.get()),
+            served: self.served.get(),
+            measuring: self.sent.get().is_some(),
+        }
     }
 
     /// For how long the connection is to be left alone whose request is refused now. `None`: not at all.

@@ -203,7 +203,10 @@ impl Wheel {
                 entry.filed = u64::MAX;
                 if entry.due <= last {
                     entry.due = u64::MAX;
-                    fire(entry, Fired::Deadline);
+                    // Who was fired by hand and has not noticed yet must hear why.
+                    if entry.fired.is_none() {
+                        fire(entry, Fired::Deadline);
+                    }
                 } else if entry.due != u64::MAX {
                     again.push(key);
                 }
@@ -442,6 +445,17 @@ mod tests {
         assert_eq!(fired(&timer), None);
         wheel.advance(Tick(100_000_000 + SLOT));
         assert_eq!(fired(&timer), Some(Fired::Deadline));
+    }
+
+    #[test]
+    fn a_deadline_does_not_hide_what_fired_by_hand() {
+        let wheel = wheel();
+        let timer = wheel.timer();
+        timer.tag(Tag::Resting);
+        timer.set(Some(Tick::from_millis(20)));
+        assert_eq!(wheel.fire_first(|tag| tag == Tag::Resting, 1, Fired::Evicted), 1);
+        wheel.advance(Tick::from_secs(1));
+        assert_eq!(fired(&timer), Some(Fired::Evicted));
     }
 
     #[test]

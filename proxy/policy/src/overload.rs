@@ -70,6 +70,8 @@ pub struct Crowd {
     pub resting: f64,
     /// Requests that are served, a second.
     pub served: f64,
+    /// A measurement of the queue is under way: that there was none for long is no sign of silence.
+    pub measuring: bool,
 }
 
 /// What is refused at most: somebody must get through to show that the queue is short again.
@@ -124,8 +126,8 @@ impl Shedder {
             *self = Shedder { sampled: now, ..Shedder::default() };
             return 0.0;
         }
-        if now.since(self.sampled) >= params.interval * REMEMBERED {
-            // Silence: nothing stood meanwhile.
+        if now.since(self.sampled).saturating_sub(queue_time) >= params.interval * REMEMBERED {
+            // Silence until this measurement began: nothing stood meanwhile.
             *self = Shedder::default();
         }
         let excess = queue_time.as_secs_f64() / params.target.as_secs_f64() - 1.0;
@@ -151,15 +153,17 @@ impl Shedder {
     }
 
     /// Whether a queue stands, or stood lately: where refusing works it is short now and then.
-    fn is_pressed(&self, params: &Params, now: Tick) -> bool {
+    fn is_pressed(&self, params: &Params, now: Tick, crowd: Crowd) -> bool {
         // Without requests nothing is measured, and the last measurement is no sign for ever.
-        self.shedding && now.since(self.below.unwrap_or(self.sampled)) < params.interval * REMEMBERED
+        let lately = now.since(self.below.unwrap_or(self.sampled)) < params.interval * REMEMBERED;
+        self.shedding && (lately || crowd.measuring && self.below.is_none())
     }
 
     /// Whether a connection that is left alone may come back before its time, since nothing waits now. It looks every
     /// `look`, as do all others. `roll` is in [0, 1).
     pub fn may_return(&self, now: Tick, look: Duration, crowd: Crowd, roll: f64) -> bool {
-        let short = self.share < Rest::ONE.from || now.since(self.sampled) >= SILENCE;
+        let silence = !crowd.measuring && now.since(self.sampled) >= SILENCE;
+        let short = self.share < Rest::ONE.from || silence;
         short && roll * crowd.resting < EARLY * crowd.served * look.as_secs_f64()
     }
 
@@ -167,7 +171,7 @@ impl Shedder {
     /// may be short only because others rest: so not before all of them could be served in time.
     pub fn has_time_for_old(&self, params: &Params, now: Tick, crowd: Crowd) -> bool {
         let room = crowd.served * FULL * params.target.as_secs_f64();
-        params.target.is_zero() || !self.is_pressed(params, now) && crowd.resting <= room
+        params.target.is_zero() || !self.is_pressed(params, now, crowd) && crowd.resting <= room
     }
 
     /// For how long a connection is to be left alone whose request is refused; see [`Rest`]. `None`: not at all.
@@ -219,6 +223,8 @@ mod tests {
         assert_eq!(shares(stood.chain(later))[204], 0.0, "but not for ever");
         let silence = (0..30).map(|i| (i * 10, 60)).chain([(60_000, 60)]);
         assert_eq!(shares(silence)[30], 0.0, "nor over a silence");
+        let long = (0..30).map(|i| (i * 10, 60)).chain([(2_290, 2_000)]);
+        assert!(shares(long)[30] > 0.9, "a queue of 2 s is no silence");
     }
 
     #[test]
@@ -227,18 +233,26 @@ mod tests {
         let mut pressed = |at, ms| {
             let now = Tick::from_millis(at);
             shedder.sample(&PARAMS, now, Duration::from_millis(ms));
-            shedder.is_pressed(&PARAMS, now)
+            shedder.is_pressed(&PARAMS, now, Crowd::default())
         };
         assert!((0..=10).all(|i| pressed(i * 10, 60) == (i == 10)), "from when it stands");
         assert!((11..171).all(|i| pressed(i * 10, 1)), "a dip is no end");
         assert!(!pressed(1710, 1), "16 intervals are");
         assert!((0..=10).all(|i| pressed(2000 + i * 10, 60) == (i == 10)), "and then it must stand again");
-        assert!(shedder.is_pressed(&PARAMS, Tick::from_millis(3_690)));
-        assert!(!shedder.is_pressed(&PARAMS, Tick::from_millis(3_700)), "nobody asks: nothing stands");
+        assert!(shedder.is_pressed(&PARAMS, Tick::from_millis(3_690), Crowd::default()));
+        assert!(
+            !shedder.is_pressed(&PARAMS, Tick::from_millis(3_700), Crowd::default()),
+            "nobody asks: nothing stands"
+        );
+        let measuring = Crowd { measuring: true, ..Crowd::default() };
+        assert!(
+            shedder.is_pressed(&PARAMS, Tick::from_millis(9_000), measuring),
+            "the queue is as long as that"
+        );
     }
 
     fn crowd(resting: f64) -> Crowd {
-        Crowd { resting, served: 1000.0 }
+        Crowd { resting, served: 1000.0, measuring: false }
     }
 
     #[test]
@@ -254,6 +268,11 @@ mod tests {
         };
         assert!(!may(&shedder, 200, 0.0), "it stands");
         assert!(may(&shedder, 300, 0.009) && !may(&shedder, 300, 0.011), "silence");
+        let measuring = Crowd { measuring: true, ..crowd(1000.0) };
+        assert!(
+            !shedder.may_return(Tick::from_millis(300), look, measuring, 0.0),
+            "it may be as long as that"
+        );
         for i in 21..40 {
             shedder.sample(&PARAMS, Tick::from_millis(i * 10), Duration::from_millis(1));
         }
@@ -277,7 +296,9 @@ mod tests {
 
     #[test]
     fn connections_rest_for_long_enough_that_refusals_stay_a_fifth_of_what_is_served() {
-        let rest = |resting, served, roll| Rest::ONE.length(Crowd { resting, served }, roll).as_secs_f64();
+        let rest = |resting, served, roll| {
+            Rest::ONE.length(Crowd { resting, served, measuring: false }, roll).as_secs_f64()
+        };
         assert_eq!(rest(10.0, 50_000.0, 0.5), 1.0);
         assert_eq!(rest(8_000.0, 10_000.0, 0.5), 4.0);
         assert_eq!(rest(8_000.0, 10_000.0, 0.0), 2.0);

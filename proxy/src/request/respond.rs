@@ -111,7 +111,7 @@ pub async fn refusal(
     let text = if shed { String::new() } else { format!("{}\n", answer.text) };
     let status = proxy_status(error, &answer);
     let retry_after = match error {
-        ErrorKind::Shed(Why::QueueTime) => down.rest(worker).map_or(1, seconds),
+        ErrorKind::Shed(Why::QueueTime) => down.rest(worker).map_or(1, |rest| seconds(rest).max(1)),
         _ => 1,
     };
     let mut number = itoa::Buffer::new();

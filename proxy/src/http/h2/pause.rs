@@ -27,6 +27,8 @@ pub struct Pause {
     resting: RefCell<Option<Resting>>,
     /// What is read now came while nothing was.
     late: Cell<bool>,
+    /// There is to be no other.
+    ended: Cell<bool>,
 }
 
 impl Pause {
@@ -38,12 +40,20 @@ impl Pause {
             timer: OnceCell::new(),
             resting: RefCell::default(),
             late: Cell::default(),
+            ended: Cell::default(),
         })
     }
 
     /// Begins one of this length, unless one has begun. Says what is left of it.
     pub fn begin(&self, length: Duration) -> Duration {
+        if self.ended.get() {
+            return length;
+        }
         let mut resting = self.resting.borrow_mut();
+        // Over, and the reader has not come to notice.
+        if resting.as_ref().is_some_and(|resting| resting.ends() <= self.worker.now()) {
+            *resting = None;
+        }
         let resting = resting.get_or_insert_with(|| {
             let requests = u32::try_from(self.active.get()).unwrap_or(u32::MAX);
             let resting = Resting::begin(&self.worker, requests, length, LOOK);
@@ -69,6 +79,15 @@ impl Pause {
             self.late.set(true);
         }
         Poll::Ready(())
+    }
+
+    /// Ends one that has begun, and begins no other, since the connection is to end: what its client has sent is to be read before that, or
+    /// closing would reset, and what was sent after the GOAWAY's stream be in doubt.
+    pub fn end(&self) {
+        self.ended.set(true);
+        if self.resting.take().is_some() {
+            self.late.set(true);
+        }
     }
 
     /// All that was there has been read.

@@ -137,12 +137,14 @@ pub async fn serve(worker: Rc<Worker>, client: Client, (wire, timer): (Wire, Rc<
             }
             Err(Fired::Evicted) => {
                 worker.counters().ended(ConnectionEnd::Evicted);
+                pause.end();
                 connection.graceful_shutdown();
                 served = 1;
                 timer.set(Some(worker.now() + FAREWELL));
                 continue;
             }
             Err(_) => {
+                pause.end();
                 connection.graceful_shutdown();
                 timer.set(Some(worker.now() + keep_alive_idle));
                 continue;
@@ -155,6 +157,7 @@ pub async fn serve(worker: Rc<Worker>, client: Client, (wire, timer): (Wire, Rc<
         let (waited, pause) = (pause.is_late(), pause.clone());
         servants::serve(Job { worker, client, request, respond, max_fields, malformed, pause, waited, open });
     }
+    pause.end();
     timer.set(Some(worker.now() + FAREWELL));
     // Whatever comes of it, the connection ends now.
     let _ = timer.guard(Box::pin(driver.linger())).await;

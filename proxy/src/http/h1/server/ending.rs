@@ -113,9 +113,9 @@ impl ServerConn {
         self.timer.guard(drained).await.unwrap_or(false)
     }
 
-    /// Leaves a client alone that was refused a request for want of time, for as long as it was told to stay away. To
-    /// refuse it again costs nearly half of serving it: without this, refusing would take all the time that it should
-    /// save. False: the connection is to end.
+    /// Leaves a client alone that was refused a request for want of time, until there is time again, and for no longer
+    /// than it was told to stay away. To refuse it again costs nearly half of serving it: without this, refusing would
+    /// take all the time that it should save. False: the connection is to end.
     pub(super) async fn pause(&mut self, rest: Duration) -> bool {
         let resting = Resting::begin(&self.worker, 1, rest, LOOK);
         self.wire.park();
@@ -126,6 +126,8 @@ impl ServerConn {
         match self.rested(&resting).await {
             // Whoever has left is found out by the next read.
             None | Some(Fired::Deadline) => {}
+            // Its next request is here: that is answered first, and the connection closed with it.
+            Some(Fired::Drain) if self.wire.is_stirring() => {}
             Some(Fired::Evicted) => {
                 self.worker.counters().ended(ConnectionEnd::Evicted);
                 return false;
