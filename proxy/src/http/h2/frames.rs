@@ -4,7 +4,7 @@
 //! direction's bytes are stepped through by the lengths in the frame headers: nine bytes are looked at for each
 //! frame, four more of an RST_STREAM, nothing is copied but a header that two reads share, and what a frame means
 //! is decided by the policy ([`causeway_proxy_policy::flood`]). The header blocks that come are read for what `h2`
-//! drops of them ([`super::malformed`]).
+//! drops of them (`malformed`).
 
 use std::rc::Rc;
 
