@@ -58,7 +58,6 @@ impl Preamble {
             _ => ConnectionEnd::TlsTimeout,
         });
         let stream = accepted.map_err(Some)?.map_err(|e| Some(refusal(&e)))?;
-        drop(timer);
         let session = stream.get_ref().1;
         worker.counters().tls_handshakes.add(1);
         let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);

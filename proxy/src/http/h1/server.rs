@@ -215,7 +215,7 @@ impl ServerConn {
         self.wire.poll_close(cx)
     }
 
-    /// Leaves the next request unread for so long.
+    /// Leaves the next request unread for so long at most; says it again.
     pub fn rest(&mut self, length: Duration) -> Duration {
         *self.rest.insert(length)
     }

@@ -81,8 +81,8 @@ impl Pause {
         Poll::Ready(())
     }
 
-    /// Ends one that has begun, and begins no other, since the connection is to end: what its client has sent is to be read before that, or
-    /// closing would reset, and what was sent after the GOAWAY's stream be in doubt.
+    /// Ends one that has begun, and begins no other, since the connection is to end: what its client has sent is to be
+    /// read before that, or closing would reset, and what was sent below the GOAWAY's stream be lost.
     pub fn end(&self) {
         self.ended.set(true);
         if self.resting.take().is_some() {
