@@ -27,6 +27,15 @@ proxy fails the run, whatever its connections looked like.
 
 ";
 
+const MUTANTS: &str = "\
+## Mutants
+
+Faults put into our proxy, one at a time, and how many checks notice, in one run. A fault survives where another rule stands
+behind it, where an RFC and so the checks leave the choice, or where it is a count that only [tests/tests](../tests/tests) hold
+to its number (frames).
+
+";
+
 /// The page.
 pub fn page(results: &Results) -> String {
     let mut text = HEAD.to_owned();
@@ -99,9 +108,7 @@ fn short(what: &str) -> String {
 }
 
 fn mutants(results: &Results, text: &mut String) {
-    text.push_str("## Mutants\n\nFaults put into our proxy, one at a time, and how many checks notice, in one run. A fault survives where \
-        another rule stands behind it, where an RFC and so the checks leave the choice, or where it is a count that only \
-        [tests/tests](../tests/tests) hold to its number (frames).\n\n");
+    text.push_str(MUTANTS);
     text.push_str("| fault | file | checks that fail |\n| --- | --- | --- |\n");
     for (name, mutant) in &results.mutants {
         let some: Vec<&str> = mutant.killed_by.iter().take(3).map(String::as_str).collect();
